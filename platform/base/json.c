@@ -61,7 +61,7 @@ bool json_bool(const json *j, const char *path, bool fallback) {
     return str_eq(s, "false") ? false : fallback;
 }
 
-/* An integer's exact text, as json_parse keeps it for what a double cannot hold. */
+/* An integer's exact text, as json_parse keeps it where cJSON would lose digits. */
 static bool int64_of_text(const char *s, int64_t *out) {
     bool negative = s[0] == '-';
     int64_t v = 0;
@@ -171,7 +171,7 @@ void json_add_str(json *o, const char *key, const char *value) {
 }
 
 void json_add_int64(json *o, const char *key, int64_t value) {
-    const int64_t exact = INT64_C(1) << 53;
+    const int64_t exact = INT64_C(999999999999999); /* fifteen digits: what cJSON prints of a double */
     char text[24];
 
     if (value >= -exact && value <= exact) {

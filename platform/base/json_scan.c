@@ -22,7 +22,7 @@ struct scanner {
     struct json_scan *out;
     struct error *err;
     size_t nodes;
-    size_t big_cap;
+    size_t longs_cap;
     size_t depth;
     char closer[JSON_DEPTH_MAX]; /* '}' or ']' for each open level */
     enum expect expect;
@@ -129,56 +129,48 @@ static size_t digits(const struct scanner *s, size_t i) {
     return n;
 }
 
-/* Beyond 2^53, in magnitude: a double may be another number. */
-static bool beyond_double(const char *p, size_t n) {
-    static const char limit[] = "9007199254740992";
-    return n > sizeof limit - 1 || (n == sizeof limit - 1 && memcmp(p, limit, n) > 0);
-}
-
-static void note_bigint(struct scanner *s, size_t len) {
+static void note_long(struct scanner *s, size_t len) {
     struct json_scan *o = s->out;
-    if (o->nbig == s->big_cap) {
-        s->big_cap = s->big_cap != 0 ? s->big_cap * 2 : 8;
-        struct json_bigint *p = realloc(o->big, s->big_cap * sizeof *p);
+    if (o->nlongs == s->longs_cap) {
+        s->longs_cap = s->longs_cap != 0 ? s->longs_cap * 2 : 8;
+        struct json_long_number *p = realloc(o->longs, s->longs_cap * sizeof *p);
         if (p == NULL) {
             die("out of memory: JSON");
         }
-        o->big = p;
+        o->longs = p;
     }
-    o->big[o->nbig++] = (struct json_bigint){o->numbers, s->at, len};
+    o->longs[o->nlongs++] = (struct json_long_number){o->numbers, s->at, len};
 }
 
 static bool scan_number(struct scanner *s) {
     size_t sign = peek(s, 0) == '-' ? 1 : 0;
     size_t whole = digits(s, sign);
     size_t n = sign + whole;
-    bool integer = true;
+    size_t part = 0;
 
     if (whole == 0 || (whole > 1 && peek(s, sign) == '0')) {
         return refuse(s, "bad number");
     }
     if (peek(s, n) == '.') {
-        size_t part = digits(s, n + 1);
+        part = digits(s, n + 1);
         n += 1 + part;
-        integer = false;
         if (part == 0) {
             return refuse(s, "bad number");
         }
     }
     if (peek(s, n) == 'e' || peek(s, n) == 'E') {
         n += peek(s, n + 1) == '+' || peek(s, n + 1) == '-' ? 2 : 1;
-        size_t part = digits(s, n);
-        n += part;
-        integer = false;
-        if (part == 0) {
+        size_t exponent = digits(s, n);
+        n += exponent;
+        if (exponent == 0) {
             return refuse(s, "bad number");
         }
     }
     if (n > JSON_NUMBER_TEXT_MAX) {
         return refuse(s, "number too long");
     }
-    if (integer && beyond_double(s->text + s->at + sign, whole)) {
-        note_bigint(s, n);
+    if (whole + part > JSON_NUMBER_DIGITS) {
+        note_long(s, n);
     }
     s->out->numbers++;
     s->at += n;
@@ -318,7 +310,7 @@ bool json_scan(const char *text, size_t len, struct json_scan *out, struct error
 }
 
 void json_scan_done(struct json_scan *s) {
-    free(s->big);
-    s->big = NULL;
-    s->nbig = 0;
+    free(s->longs);
+    s->longs = NULL;
+    s->nlongs = 0;
 }

@@ -68,22 +68,22 @@ static const char *duplicate_key(const json *object) {
 struct settling {
     const char *text;
     const struct json_scan *scan;
-    size_t number;   /* of the next number in document order */
-    size_t next_big; /* first of scan->big not yet placed */
+    size_t number;    /* of the next number in document order */
+    size_t next_long; /* first of scan->longs not yet placed */
     struct error *err;
 };
 
 static bool settle_number(json *node, struct settling *s) {
     size_t ordinal = s->number++;
 
-    if (s->next_big < s->scan->nbig && s->scan->big[s->next_big].ordinal == ordinal) {
-        const struct json_bigint *big = &s->scan->big[s->next_big++];
-        char *text = cJSON_malloc(big->len + 1);
+    if (s->next_long < s->scan->nlongs && s->scan->longs[s->next_long].ordinal == ordinal) {
+        const struct json_long_number *exact = &s->scan->longs[s->next_long++];
+        char *text = cJSON_malloc(exact->len + 1);
         if (text == NULL) {
             die("out of memory: JSON");
         }
-        memcpy(text, s->text + big->offset, big->len);
-        text[big->len] = '\0';
+        memcpy(text, s->text + exact->offset, exact->len);
+        text[exact->len] = '\0';
         node->type = cJSON_Raw;
         node->valuestring = text;
         return true;
@@ -94,7 +94,7 @@ static bool settle_number(json *node, struct settling *s) {
     return true;
 }
 
-/* Gives big integers their text and refuses duplicate keys. Recursion ends at JSON_DEPTH_MAX: the scan has seen to it.
+/* Gives long numbers their text and refuses duplicate keys. Recursion ends at JSON_DEPTH_MAX: the scan has seen to it.
  */
 static bool settle(json *node, struct settling *s) {
     if (cJSON_IsNumber(node)) {
@@ -169,10 +169,10 @@ static void canonical_string(struct buf *b, const char *s) {
 }
 
 static void canonical_number(struct buf *b, double v) {
-    if (v >= -0x1p53 && v <= 0x1p53 && v == (double)(int64_t)v) {
+    if (v > -1e15 && v < 1e15 && v == (double)(int64_t)v) {
         (void)buf_printf(b, "%lld", (long long)v);
     } else {
-        (void)buf_printf(b, "%.17g", v);
+        (void)buf_printf(b, "%.15g", v);
     }
 }
 
