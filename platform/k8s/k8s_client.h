@@ -4,16 +4,22 @@
  *
  * Model: k8s_client_send starts one call. The client waits for credentials where a plugin makes them, sends, and on 401
  * drops the credentials and sends once more if it got others (nothing was done on a 401). Answers below 300 are parsed
- * as JSON; everything else goes through status_error.h. What is retried inside, and nothing else: reads (`retry`): 429
- * and 5xx with Retry-After (K-T6), up to K8S_READ_RETRIES; never ResourceVersionTooLarge (that is news for an informer)
- *   writes: 429, which is surely not accepted, up to K8S_WRITE_RETRIES with Retry-After up to
- * K8S_WRITE_RETRY_AFTER_MAX_MS A write whose outcome is unknown is reported as such (S7, K-T5). Before each send of a
- * write `may_write` is asked (S6a); leases are exempt: the renewal is what makes the answer true. Calls on leases have
- * a deadline of 5 s in all and are never retried (K-T4). Credentials go to https servers only (K-A6).
+ * as JSON; everything else goes through status_error.h. What is sent again inside, and nothing else:
+ * - reads (`retry`): 429 and 5xx with Retry-After (K-T6), up to K8S_READ_RETRIES; never ResourceVersionTooLarge, which
+ *   is news for an informer;
+ * - writes: 429, which is surely not accepted, up to K8S_WRITE_RETRIES times with a Retry-After of up to
+ *   K8S_WRITE_RETRY_AFTER_MAX_MS.
+ *
+ * A write whose outcome is unknown is reported as such (S7, K-T5). Before each send of a write `may_write` is asked
+ * (S6a); leases are exempt: their renewal is what makes the answer true. Calls on leases have K8S_LEASE_DEADLINE_MS in
+ * all and are never sent again (K-T4). Credentials go to https servers only (K-A6).
  *
  * Ownership: a request is copied by send. The answer is lent to `done`, which takes `body` by setting it to NULL.
- * k8s_client_free cancels everything without callbacks; the config and loop must outlive the client. Errors: through
- * the answer. done is called exactly once, from the loop, never from inside send; not at all after k8s_call_cancel.
+ * k8s_client_free cancels everything without callbacks; the config and the loop must outlive the client.
+ *
+ * Errors: through the answer. done is called exactly once, from the loop, never from inside send; not at all after
+ * k8s_call_cancel.
+ *
  * Bounds: K8S_CALLS_MAX calls at once (more: ERR_TOO_LARGE), HTTP_BODY_MAX bytes of answer, K8S_STATS_MAX counters.
  */
 #ifndef CNI_IAM_K8S_K8S_CLIENT_H

@@ -12,7 +12,7 @@
  * error of an HTTP status that is not 200. ERROR events are lines like any other: the machine reads them.
  *
  * Ownership: k8s_watch_new/_free; free closes everything without callbacks. The client must outlive it.
- * Bounds: K8S_WATCHES_MAX open at once.
+ * Bounds: WATCH_LINE_MAX bytes a line, HTTP_BODY_MAX bytes a page, K8S_CALLS_MAX open at once.
  */
 #ifndef CNI_IAM_K8S_K8S_WATCH_H
 #define CNI_IAM_K8S_K8S_WATCH_H
@@ -21,7 +21,6 @@
 #include "platform/port/watch_source.h"
 
 #define K8S_WATCH_GRACE_S 30
-#define K8S_WATCHES_MAX 64
 
 struct k8s_watch;
 struct k8s_watch *k8s_watch_new(struct k8s_client *c);
