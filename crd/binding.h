@@ -184,6 +184,7 @@ struct cib_binding {
     int64_t generation;
     int64_t creation_ms, deletion_ms; /* deletion 0: not being deleted */
     bool has_finalizer;
+    struct strlist finalizers; /* all, in their order */
     const char *approve; /* annotation values; NULL: absent */
     const char *abandon;
     struct cib_spec spec;

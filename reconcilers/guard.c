@@ -1,0 +1,289 @@
+/*
+ * guard.c - G8: as long as a policy is off a node role because of us, anything that needs it brings it back.
+ *
+ * Never stops: not when suspended, not when other gates fail. The answer depends on the pod's credentials:
+ *   a pod on the node role                      -> re-attach at once
+ *   an injected pod whose role is broken        -> the planners repair it; if a fresh proof still fails after the grace: re-attach,
+ *                                                  then (role_broken) wait, take the annotation off, re-create the pods
+ *   MissingIAMPermissions that no repair explains, a pod not Ready or an instance not joined beyond progressDeadlineSeconds,
+ *   an undeclared consumer that is no node      -> re-attach
+ * After it fired, a detachment needs a new approval, Automatic included.
+ */
+#include <string.h>
+
+#include "reconcilers/context.h"
+#include "reconcilers/guard_switch.h"
+#include "reconcilers/policy_document.h"
+
+#define BROKEN_GRACE_MS 60000
+#define EVENT_FRESH_MS 300000
+#define EVENT_GRACE_MS 30000
+
+static bool status_lists_attached(struct ctx *c, const struct cib_node_role *r, const char *policy, bool *known)
+{
+    const struct observation *o =
+        ctx_read(c, effect_new(c->a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", r->name, NULL), LIVE_MAX_AGE_MS);
+    *known = o != NULL && o->error.code == ERR_NONE;
+    for (const json *it = *known ? json_first(json_array(o->value, "AttachedPolicies")) : NULL; it; it = it->next)
+        if (str_eq(json_str(it, "PolicyArn"), policy))
+            return true;
+    return false;
+}
+
+static struct strlist without(struct ctx *c, const struct strlist *l, const char *s)
+{
+    struct strlist rest = {0};
+    for (size_t i = 0; i < l->n; i++)
+        if (!str_eq(l->v[i], s))
+            strlist_add(&rest, l->v[i], c->a);
+    return rest;
+}
+
+/* One policy: true when it is seen attached again. */
+static bool reattach_one(struct ctx *c, enum gate g, struct cib_node_role *r, const char *policy, const char *why)
+{
+    bool known, attached = status_lists_attached(c, r, policy, &known);
+    if (attached) {
+        r->detached = without(c, &r->detached, policy);
+        if (!strlist_has(&r->attached, policy))
+            strlist_add(&r->attached, policy, c->a);
+        r->intent = (struct cib_intent){0};
+        c->p->restore_boot_ms = c->w->now_boot_ms;
+        return true;
+    }
+    /* The read is only there to see that it worked: one that is refused must not delay the write. */
+    if (!known && c->missing_reads)
+        return false;
+    struct step *step = ctx_step(c, g, effect_attach(c, r->name, policy), why, "+ attach %s to node role %s again", policy, r->name);
+    step->event_reason = "PolicyReattached";
+    step->event_note = arena_printf(c->a, "attached %s to node role %s again: %s", policy, r->name, why);
+    return false;
+}
+
+bool plan_reattach(struct ctx *c, enum gate g, const char *why)
+{
+    for (size_t i = 0; i < c->s->nnode_roles; i++) {
+        struct cib_node_role *r = &c->s->node_roles[i];
+        struct strlist owed = r->detached;
+        for (size_t j = 0; j < owed.n; j++)
+            if (!reattach_one(c, g, r, owed.v[j], why)) {
+                if (!c->missing_reads)
+                    ctx_wait(c, g, REASON_RESTORING, 0, "attaching %s to node role %s again: %s", owed.v[j], r->name, why);
+                return false;
+            }
+    }
+    return true;
+}
+
+/* --- triggers -------------------------------------------------------------------------------------------------------------- */
+
+static const char *pod_on_node_role(struct ctx *c)
+{
+    for (size_t i = 0; i < c->npods; i++)
+        if (c->pods[i].state == POD_NODE && !str_empty(c->pods[i].pod->node))
+            return arena_printf(c->a, "pod %s on node %s lives on the node role", c->pods[i].pod->meta.name, c->pods[i].pod->node);
+    return NULL;
+}
+
+static const struct pod_fact *pod_of_event(const struct ctx *c, const struct event_view *e)
+{
+    for (size_t i = 0; i < c->npods; i++)
+        if (str_eq(c->pods[i].pod->meta.uid, e->regarding_uid))
+            return &c->pods[i];
+    return NULL;
+}
+
+/* A complaint counts while it is fresh and newer than the detachment; an injected pod's is left to the repair for a while. */
+static const char *missing_permissions(struct ctx *c, bool repairing)
+{
+    int64_t detached_at = 0;
+    for (size_t i = 0; i < c->s->nnode_roles; i++)
+        if (c->s->node_roles[i].detached.n && c->s->node_roles[i].probed_ms > detached_at)
+            detached_at = c->s->node_roles[i].probed_ms;
+    for (size_t i = 0; i < c->w->nevents; i++) {
+        const struct event_view *e = c->w->events[i];
+        const struct pod_fact *f = pod_of_event(c, e);
+        if (!f || e->last_ms < detached_at || c->w->now_wall_ms - e->last_ms > EVENT_FRESH_MS)
+            continue;
+        if (f->state == POD_TARGET && f->ready)
+            continue; /* it recovered */
+        if (f->state == POD_TARGET && (repairing || c->w->now_wall_ms - e->last_ms < EVENT_GRACE_MS)) {
+            ctx_requeue(c, POLL_MS);
+            continue;
+        }
+        return arena_printf(c->a, "pod %s reports MissingIAMPermissions (%s)", f->pod->meta.name, str_or(e->action, "?"));
+    }
+    return NULL;
+}
+
+static const char *unready_too_long(struct ctx *c)
+{
+    const char *who = NULL;
+    for (size_t i = 0; i < c->npods && !who; i++)
+        if (!c->pods[i].ready)
+            who = c->pods[i].pod->meta.name;
+    if (!who) {
+        c->p->unready_since_boot_ms = 0;
+        return NULL;
+    }
+    if (c->p->unready_since_boot_ms == 0)
+        c->p->unready_since_boot_ms = c->w->now_boot_ms;
+    int64_t left = (int64_t)c->spec->rollout.progress_deadline_seconds * 1000 - (c->w->now_boot_ms - c->p->unready_since_boot_ms);
+    if (left > 0) {
+        ctx_requeue(c, left);
+        return NULL;
+    }
+    return arena_printf(c->a, "pod %s is not Ready for %d s", who, c->spec->rollout.progress_deadline_seconds);
+}
+
+static void fire(struct ctx *c, const char *why)
+{
+    if (!c->s->guard.fired) {
+        c->s->guard.fired = true;
+        c->s->guard.reason = arena_strdup(c->a, why);
+        c->s->guard.at_ms = c->w->now_wall_ms;
+        c->s->approval.used = true; /* a new detachment needs a new approval */
+        ctx_note(c, true, "GuardFired", "Reattach", "%s: the CNI policy goes back to the node roles", why);
+    }
+}
+
+static bool answer(struct ctx *c, const char *why)
+{
+    fire(c, why);
+    bool may_act = c->may_act;
+    c->may_act = c->spec->mode == CIB_MODE_ENFORCE; /* suspend does not stop the guard */
+    bool done = plan_reattach(c, G8, c->s->guard.reason);
+    c->may_act = may_act;
+    ctx_condition(c, "GuardActive", c->spec->mode == CIB_MODE_ENFORCE ? CIB_CONDITION_TRUE : CIB_CONDITION_FALSE,
+                  c->spec->mode == CIB_MODE_ENFORCE ? REASON_GUARD_FIRED : REASON_MODE_FORBIDS, c->s->guard.reason);
+    ctx_requeue(c, POLL_MS);
+    return done;
+}
+
+bool plan_guard(struct ctx *c)
+{
+    if (!ctx_anything_detached(c))
+        return true;
+    const char *why = c->s->guard.fired ? str_or(c->s->guard.reason, "the guard fired") : NULL;
+    if (!why && GUARD(guard_node_pod, true))
+        why = pod_on_node_role(c);
+    if (!why)
+        why = missing_permissions(c, c->p->repair_since_boot_ms != 0 || c->p->failing_since_boot_ms != 0);
+    if (!why)
+        why = unready_too_long(c);
+    return why ? answer(c, why) : true;
+}
+
+/* --- an injected pod whose role is broken ------------------------------------------------------------------------------------- */
+
+static bool proof_fails(const struct observation *o, const char **why)
+{
+    if (o->error.code == ERR_FORBIDDEN || o->error.code == ERR_IDENTITY_TOKEN) {
+        *why = o->error.message;
+        return true;
+    }
+    for (const json *it = json_first(json_get(o->value, "ec2")); it; it = it->next)
+        if (json_is_string(it) && str_eq(it->valuestring, "denied")) {
+            *why = it->string;
+            return true;
+        }
+    return false;
+}
+
+/* Fresh, whatever the other gates say: an injected pod never falls back to the node role. False: reads are missing. */
+static bool judge_role(struct ctx *c, const char **why)
+{
+    *why = NULL;
+    bool suspicious = c->p->repair_since_boot_ms != 0 || c->ntarget_ready < c->ntarget;
+    const struct effect *e =
+        effect_new(c->a, EFFECT_PROVE_ROLE, "RoleArn", c->role_arn, "Namespace", "kube-system", "ServiceAccount", "aws-node",
+                   "Audience", TRUST_AUDIENCE, "Region", str_or(c->region, str_or(c->s->cluster.region, c->w->config->region)), NULL);
+    const struct observation *o = ctx_read(c, e, suspicious ? POLL_MS : c->w->config->aws_audit_interval_ms);
+    if (!o)
+        return false;
+    if (!proof_fails(o, why)) {
+        if (o->error.code == ERR_NONE)
+            c->p->repair_since_boot_ms = 0;
+        return true;
+    }
+    if (c->p->repair_since_boot_ms == 0)
+        c->p->repair_since_boot_ms = c->w->now_boot_ms;
+    return true;
+}
+
+static int64_t broken_grace_ms(const struct ctx *c)
+{
+    int64_t deadline = (int64_t)c->spec->rollout.progress_deadline_seconds * 1000;
+    return deadline < BROKEN_GRACE_MS ? deadline : BROKEN_GRACE_MS;
+}
+
+bool judge_injected_pods(struct ctx *c)
+{
+    const char *why = NULL;
+    if (c->ntarget == 0 || !judge_role(c, &why))
+        return c->ntarget == 0;
+    if (!why)
+        return true;
+    int64_t left = broken_grace_ms(c) - (c->w->now_boot_ms - c->p->repair_since_boot_ms);
+    if (left > 0) {
+        ctx_requeue(c, left < POLL_MS ? left : POLL_MS);
+        return true; /* the planners repair what they find meanwhile */
+    }
+    const char *text = arena_printf(c->a, "the role of the injected pods does not work: %s", why);
+    if (ctx_anything_detached(c))
+        return answer(c, text) && false;
+    if (!str_has_prefix(c->s->phase, "RollingBack")) {
+        c->s->phase = "RollingBack";
+        ctx_note(c, true, "RollbackStarted", "Rollback", "%s; the annotation is taken off and the injected pods are re-created", text);
+    }
+    return true;
+}
+
+/* An undeclared consumer that appears after the detachment (a new instance has progressDeadlineSeconds to join). */
+bool judge_consumers(struct ctx *c)
+{
+    if (!ctx_anything_detached(c) || !c->roles_known)
+        return true;
+    for (size_t i = 0; i < c->nroles; i++) {
+        struct cib_node_role *s = ctx_status_role(c, c->roles[i].arn, false);
+        if (!s || s->detached.n == 0)
+            continue;
+        if (!observe_consumers(c, &c->roles[i], G8))
+            return false;
+        if (!c->roles[i].foreign)
+            continue;
+        if (c->p->foreign_since_boot_ms == 0)
+            c->p->foreign_since_boot_ms = c->w->now_boot_ms;
+        int64_t left = (int64_t)c->spec->rollout.progress_deadline_seconds * 1000 -
+                       (c->w->now_boot_ms - c->p->foreign_since_boot_ms);
+        if (left > 0) {
+            ctx_requeue(c, left);
+            return true;
+        }
+        return answer(c, c->roles[i].foreign) && false;
+    }
+    c->p->foreign_since_boot_ms = 0;
+    return true;
+}
+
+void report_guard(struct ctx *c)
+{
+    bool watching = ctx_anything_detached(c);
+    if (c->s->guard.fired) {
+        if (!watching)
+            ctx_condition(c, "GuardActive", CIB_CONDITION_FALSE, REASON_GUARD_FIRED, c->s->guard.reason);
+    } else if (watching && c->spec->mode != CIB_MODE_ENFORCE) {
+        ctx_condition(c, "GuardActive", CIB_CONDITION_FALSE, REASON_MODE_FORBIDS,
+                      "a policy is off a node role and this mode writes nothing: set spec.mode: Enforce");
+    } else if (watching) {
+        ctx_condition(c, "GuardActive", CIB_CONDITION_TRUE, REASON_WATCHING, "every pod has its own role; the policy comes back if one needs it");
+    } else {
+        ctx_condition(c, "GuardActive", CIB_CONDITION_FALSE, REASON_NOT_NEEDED, "the node roles have their policy");
+    }
+    c->s->gates[G8].name = gate_name(G8);
+    enum cib_gate_state state = watching && !c->s->guard.fired ? CIB_GATE_PASSED : (c->s->guard.fired ? CIB_GATE_FAILED : CIB_GATE_PENDING);
+    if (c->s->gates[G8].state != state || c->s->gates[G8].since_ms == 0)
+        c->s->gates[G8].since_ms = c->w->now_wall_ms;
+    c->s->gates[G8].state = state;
+    c->s->gates[G8].evidence = c->s->guard.fired ? c->s->guard.reason : (watching ? "watching" : "nothing to guard");
+}

@@ -1,0 +1,210 @@
+/*
+ * rollout.c - G5: one canary, then the rest, never twice for one injection (S9).
+ *
+ *   no pod has the role      -> delete one Ready pod (canary)                    [DaemonSet settled, or nothing worked before]
+ *   some have it, not Ready  -> wait; at the deadline: fail                      -> restore.c (rollback)
+ *   canary Ready for settle  -> restart key on the pod template                  [once: the key is a hash of the injection]
+ *   template carries the key -> follow the rollout; no progress by the deadline: fail
+ *   rollout over, some missed-> delete them one by one, each only when all others are Ready and a dry run is injected
+ *   OnDelete                 -> like the last line from the start
+ */
+#include <string.h>
+
+#include "reconcilers/context.h"
+
+const struct effect *effect_restart(struct ctx *c, const char *key)
+{
+    json *ds = json_object();
+    json_add_str(ds, "apiVersion", "apps/v1");
+    json_add_str(ds, "kind", "DaemonSet");
+    json *meta = json_add_object(ds, "metadata");
+    json_add_str(meta, "name", "aws-node");
+    json_add_str(meta, "namespace", "kube-system");
+    json_add_str(meta, "uid", c->w->daemon_set->meta.uid);
+    json *template_meta = json_add_object(json_add_object(json_add_object(ds, "spec"), "template"), "metadata");
+    json_add_str(json_add_object(template_meta, "annotations"), CIB_ANNOTATION_RESTARTED_FOR, key);
+    struct effect *e = effect_new(c->a, EFFECT_K8S_APPLY, "resource", "daemonsets", "namespace", "kube-system", "name", "aws-node",
+                                  "fieldManager", FIELD_MANAGER, "force", "true", NULL);
+    e->body = json_print_arena(ds, c->a);
+    json_free(ds);
+    return e;
+}
+
+static int64_t deadline_ms(const struct ctx *c)
+{
+    return (int64_t)c->spec->rollout.progress_deadline_seconds * 1000;
+}
+
+static bool is_not_target(const struct pod_fact *f)
+{
+    return f->state != POD_TARGET;
+}
+
+static bool is_ready_not_target(const struct pod_fact *f)
+{
+    return f->state != POD_TARGET && f->ready;
+}
+
+static bool fail(struct ctx *c, const char *why)
+{
+    c->s->phase = "RollingBack";
+    ctx_note(c, true, "RollbackStarted", "Rollback", "%s; the annotation is taken off and the injected pods are re-created", why);
+    ctx_requeue(c, 1);
+    return ctx_wait(c, G5, REASON_ROLLING_BACK, 1, "%s: rolling back", why);
+}
+
+/* No forward movement of `marker` for the deadline? */
+static bool overdue(struct ctx *c, int marker)
+{
+    struct progress *p = c->p;
+    if (p->progress_boot_ms == 0 || p->progress_marker != marker) {
+        p->progress_boot_ms = c->w->now_boot_ms;
+        p->progress_marker = marker;
+    }
+    ctx_requeue(c, deadline_ms(c) - (c->w->now_boot_ms - p->progress_boot_ms) + 1);
+    return c->w->now_boot_ms - p->progress_boot_ms >= deadline_ms(c);
+}
+
+static bool delete_one(struct ctx *c, const struct pod_fact *f, const char *why, const char *what)
+{
+    struct step *step = ctx_step(c, G5, effect_delete_pod(c, f->pod), why, "~ re-create pod %s on node %s (%s)",
+                                 f->pod->meta.name, f->pod->node, what);
+    step->event_reason = "PodRecreated";
+    step->event_note = arena_printf(c->a, "deleted pod %s on node %s: %s", f->pod->meta.name, f->pod->node, what);
+    return true;
+}
+
+static bool start_canary(struct ctx *c)
+{
+    bool bootstrap = !c->s->prior.worked && c->nready == 0;
+    if (!bootstrap && (!daemon_set_settled(c) || !pods_all_present(c)))
+        return ctx_wait(c, G5, REASON_WAITING, POLL_MS,
+                        "the DaemonSet is in the middle of a rollout or not healthy; the canary starts when all of its pods are Ready");
+    const struct pod_fact *f = pick_pod(c, bootstrap ? is_not_target : is_ready_not_target);
+    if (!f)
+        return ctx_wait(c, G5, REASON_WAITING, POLL_MS, "no pod that could be the canary");
+    delete_one(c, f, "one pod goes first: from then on its node lives on the role", "canary");
+    c->s->rollout.canary_uid = f->pod->meta.uid;
+    c->s->rollout.canary_ms = c->w->now_wall_ms;
+    c->p->canary_ready_boot_ms = 0;
+    c->p->progress_boot_ms = 0;
+    return ctx_wait(c, G5, REASON_CANARY, POLL_MS, "re-creating pod %s on node %s as the canary", f->pod->meta.name, f->pod->node);
+}
+
+static bool watch_canary(struct ctx *c)
+{
+    int64_t now = c->w->now_boot_ms;
+    if (c->ntarget_ready < c->ntarget || !pods_all_present(c)) {
+        c->p->canary_ready_boot_ms = 0;
+        if (overdue(c, (int)c->ntarget_ready))
+            return fail(c, "the canary was not Ready within progressDeadlineSeconds");
+        return ctx_wait(c, G5, REASON_CANARY, POLL_MS, "waits until the canary is Ready");
+    }
+    c->p->progress_boot_ms = 0;
+    if (c->p->canary_ready_boot_ms == 0)
+        c->p->canary_ready_boot_ms = now;
+    int64_t left = (int64_t)c->spec->rollout.settle_seconds * 1000 - (now - c->p->canary_ready_boot_ms);
+    if (left > 0)
+        return ctx_wait(c, G5, REASON_CANARY, left, "the canary is Ready with the role; settles for %d s",
+                        c->spec->rollout.settle_seconds);
+    return true;
+}
+
+static bool restart_daemon_set(struct ctx *c)
+{
+    struct step *step = ctx_step(c, G5, effect_restart(c, c->restart_key), "the canary holds: all other pods follow",
+                                 "~ restart DaemonSet kube-system/aws-node (%s=%s)", CIB_ANNOTATION_RESTARTED_FOR, c->restart_key);
+    c->s->rollout.restart_key = c->restart_key;
+    c->p->progress_boot_ms = 0;
+    step->event_reason = "RolloutStarted";
+    step->event_note = arena_printf(c->a, "restarted DaemonSet aws-node for %s", c->role_arn);
+    return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "restarting the DaemonSet");
+}
+
+static bool follow_rollout(struct ctx *c)
+{
+    if (overdue(c, (int)c->ntarget_ready))
+        return fail(c, "the rollout did not move for progressDeadlineSeconds");
+    return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "%zu of %zu pods have the role and are Ready", c->ntarget_ready, c->npods);
+}
+
+/* Pods that the webhook missed, and all pods of an OnDelete DaemonSet. */
+static bool recreate_stragglers(struct ctx *c)
+{
+    if (!pods_all_present(c))
+        return follow_rollout(c);
+    const char *role = NULL;
+    if (!dry_run_role(c, G5, POLL_MS, &role))
+        return false;
+    if (overdue(c, (int)c->ntarget))
+        return ctx_stall(c, G5, REASON_WEBHOOK_NOT_INJECTING,
+                         "%zu pods still live on the node role although they were re-created: the webhook misses them; the node role keeps "
+                         "its policy",
+                         c->npods - c->ntarget);
+    if (!str_eq(role, c->role_arn))
+        return ctx_wait(c, G5, REASON_WAITING_FOR_WEBHOOK, POLL_MS, "the webhook does not inject now; %zu pods wait for it",
+                        c->npods - c->ntarget);
+    const struct pod_fact *f = pick_pod(c, is_not_target);
+    if (!f)
+        return ctx_stall(c, G5, REASON_PODS_UNPROVEN,
+                         "a pod with the label k8s-app=aws-node is not controlled by DaemonSet aws-node and has no identity; remove it");
+    delete_one(c, f, "it was not injected when it was created", str_or(f->defect, "not injected"));
+    return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "re-creating pod %s: %s", f->pod->meta.name, str_or(f->defect, ""));
+}
+
+static void describe(struct ctx *c)
+{
+    if (c->ntarget == 0 && c->npods > 0)
+        ctx_plan_line(c, "~ re-create one aws-node pod as the canary, prove it, let it settle");
+    if (c->w->daemon_set && c->w->daemon_set->on_delete)
+        ctx_plan_line(c, "~ re-create the %zu other pods one by one (updateStrategy OnDelete)", c->npods - c->ntarget);
+    else if (c->w->daemon_set && !str_eq(c->w->daemon_set->restarted_for, c->restart_key))
+        ctx_plan_line(c, "~ restart DaemonSet kube-system/aws-node (%s=%s)", CIB_ANNOTATION_RESTARTED_FOR, c->restart_key);
+}
+
+bool plan_rollout(struct ctx *c)
+{
+    const struct daemon_set_view *ds = c->w->daemon_set;
+    if (c->npods == 0) {
+        if (ds->desired > 0)
+            return ctx_wait(c, G5, REASON_WAITING, POLL_MS, "the DaemonSet wants %d pods and none is there", ds->desired);
+        return ctx_pass(c, G5, REASON_NO_NODES, "no node runs aws-node: nothing to restart");
+    }
+    if (c->ntarget == c->npods) {
+        c->p->canary_ready_boot_ms = 0;
+        return ctx_pass(c, G5, REASON_ROLLED_OUT, "every pod was created with the role");
+    }
+    if (c->blocked || c->missing_reads || !c->may_act) {
+        describe(c);
+        ctx_pending(c, G5);
+        c->blocked = true;
+        return false;
+    }
+    if (c->ntarget == 0)
+        return start_canary(c);
+    bool restarted = ds->on_delete || str_eq(ds->restarted_for, c->restart_key);
+    if (!restarted)
+        return watch_canary(c) && restart_daemon_set(c);
+    if (!daemon_set_settled(c))
+        return follow_rollout(c);
+    return recreate_stragglers(c);
+}
+
+/* --- G6 -------------------------------------------------------------------------------------------------------------- */
+
+bool prove_pods(struct ctx *c)
+{
+    const struct daemon_set_view *ds = c->w->daemon_set;
+    if (c->npods == 0 && ds->desired == 0)
+        return ctx_pass(c, G6, REASON_NO_NODES, "no node runs aws-node");
+    for (size_t i = 0; i < c->npods; i++)
+        if (c->pods[i].state != POD_TARGET) {
+            if (c->blocked)
+                return ctx_pending(c, G6), false;
+            return ctx_wait(c, G6, REASON_PODS_UNPROVEN, POLL_MS, "pod %s on node %s: %s", c->pods[i].pod->meta.name,
+                            c->pods[i].pod->node, str_or(c->pods[i].defect, "unproven"));
+        }
+    if (!pods_all_present(c))
+        return ctx_wait(c, G6, REASON_PODS_UNPROVEN, POLL_MS, "%zu of %d pods are Ready with the role", c->ntarget_ready, ds->desired);
+    return ctx_pass(c, G6, REASON_PROVEN, "%zu of %zu pods run with %s", c->ntarget_ready, c->npods, c->role_arn);
+}
