@@ -37,6 +37,7 @@
 #define CIB_TAGS_MAX 40
 #define CIB_CONSUMERS_MAX 64
 #define CIB_STEPS_MAX 64
+#define CIB_FINDINGS_MAX 32 /* per node role */
 
 enum cib_mode { CIB_MODE_ENFORCE, CIB_MODE_PLAN, CIB_MODE_OBSERVE };
 enum cib_identity { CIB_IDENTITY_IRSA, CIB_IDENTITY_NODE_ROLE, CIB_IDENTITY_POD_IDENTITY };
@@ -192,11 +193,14 @@ struct cib_binding {
     struct cib_status status;
 };
 
-/* NULL on objects that are no CniIamBinding at all; field errors go into spec_error so that the object can still be reported on. */
+/* NULL on objects that are no CniIamBinding at all, or have no name; uid and resource_version of one that was read from
+ * a file are "". Field errors go into spec_error so that the object can still be reported on. */
 struct cib_binding *cib_decode(const json *object, struct error *err);
 void cib_free(struct cib_binding *b);
 
-/* The `status` value for server-side apply; deterministic: equal statuses give equal text. Zero and NULL members are left out. */
+/* The `status` value for server-side apply; deterministic: equal statuses give equal text. Zero and NULL members are left out, but for
+ * nodes and mayDetach, which are always said. Instants have whole seconds, lists end at their maximum, texts are cut to what the schema
+ * allows: a status that is refused would hide everything. */
 json *cib_status_encode(const struct cib_status *s);
 /* Complete apply document for /status: apiVersion, kind, metadata{name, uid [, resourceVersion when given]}, status. */
 json *cib_status_apply_document(const struct cib_binding *b, const struct cib_status *s, const char *resource_version);

@@ -6,7 +6,7 @@
  *
  * Ownership: *_decode makes, *_free frees.   Errors: NULL with ERR_PARSE naming the field when an object lacks its identity
  * (metadata.name, uid, resourceVersion); everything else is tolerated and read in its unsafe sense: an unreadable credential is NODE.
- * Bounds: VIEW_* below; more containers or volumes than that make the pod `unreadable`.
+ * Bounds: VIEW_* below; more containers than that make the pod `unreadable`.
  */
 #ifndef CNI_IAM_CRD_VIEWS_H
 #define CNI_IAM_CRD_VIEWS_H
@@ -53,8 +53,9 @@ struct container_view {
     enum pod_credential credential;
     const char *role_arn;              /* AWS_ROLE_ARN as injected; NULL */
     const char *token_file;
-    const char *outranked_by;          /* env name that outranks the identity (AWS_ACCESS_KEY_ID, ...); NULL: none */
-    bool token_mounted;                /* a volumeMount covers token_file */
+    const char *outranked_by;          /* env name that outranks the identity (AWS_ACCESS_KEY_ID, ..., or "envFrom"); NULL: none */
+    bool token_mounted;                /* a projected ServiceAccount token is what the container finds at token_file */
+    bool skipped;                      /* named in the pod's annotation eks.amazonaws.com/skip-containers */
     bool ready;                        /* status; false for init containers */
     int restart_count;
     int64_t started_ms;                /* running since; 0: not running */
@@ -72,7 +73,8 @@ struct pod_view {
     const char *owner_uid;             /* controlling DaemonSet's uid; NULL: none */
     const char *revision_hash;         /* label controller-revision-hash */
     const char *restarted_for;         /* annotation cniiam.dev/restarted-for copied from the template; NULL */
-    const char *token_audience;        /* audience of the projected token volume that serves token_file; NULL: none */
+    const char *token_audience;        /* of the token that all containers find at their token_file; "": the API server's own;
+                                          NULL: none, or they differ */
     bool skip_webhook;                 /* label eks.amazonaws.com/skip-pod-identity-webhook */
     struct container_view containers[VIEW_CONTAINERS_MAX]; /* init containers included */
     size_t ncontainers;
@@ -125,7 +127,10 @@ void event_free(struct event_view *v);
 
 /* The container named "aws-node", or NULL. */
 const struct container_view *pod_container(const struct pod_view *p, const char *name);
-/* Worst credential over all containers that talk to AWS: the pod is IRSA only if every container is, with the same role. */
+/* The pod's identity, in its unsafe reading. Every container and init container counts, because the webhook injects them all; one that the
+ * pod's skip-containers annotation excludes may be without (aws-node itself never). NODE if the pod is unreadable, has no container
+ * aws-node, or any that counts is NODE; OTHER if they differ in kind or role; else what they all are. *role_arn: the role when IRSA,
+ * else NULL. */
 enum pod_credential pod_credential(const struct pod_view *p, const char **role_arn);
 
 /* "602401143452.dkr.ecr.us-west-2.amazonaws.com/amazon-k8s-cni:v1.18.3-eksbuild.2@sha256:..." -> 1,18,3; false if there is no such tag. */
