@@ -1,0 +1,139 @@
+/*
+ * support_world.h - a small cluster and account for the tests of the pure core: it answers effects, moves on a virtual clock, and judges
+ * after every change whether a running aws-node pod lost permissions because of us (S1).
+ *
+ * It shares no decision with reconcilers/: permissions are answered from its own tables.
+ */
+#ifndef TESTS_SUPPORT_WORLD_H
+#define TESTS_SUPPORT_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "crd/binding.h"
+#include "crd/views.h"
+#include "reconcilers/reconcile.h"
+
+#define SIM_PODS_MAX 16
+#define SIM_ROLES_MAX 8
+#define SIM_LOG_MAX 4096
+#define SIM_CNI_POLICY "arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"
+#define SIM_ACCOUNT "111122223333"
+#define SIM_ISSUER "oidc.eks.us-west-2.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF"
+#define SIM_PROVIDER "arn:aws:iam::" SIM_ACCOUNT ":oidc-provider/" SIM_ISSUER
+#define SIM_CLUSTER "arn:aws:eks:us-west-2:" SIM_ACCOUNT ":cluster/prod"
+
+struct sim_role {
+    bool exists;
+    char name[65], arn[128], trust[4096];
+    char tags[20][2][256];
+    int ntags;
+    char policies[8][256];
+    int npolicies;
+    bool node; /* trusted by EC2 */
+    bool denied; /* an explicit deny somewhere: no permission whatever is attached */
+    char boundary[128];
+    char inline_policy[512];
+};
+
+struct sim_pod {
+    bool exists;
+    int node;
+    char name[32], uid[32], role[128], key[32], audience[64];
+    int64_t created_ms, ready_at_ms; /* Ready from then on, while it has permission */
+    bool ready, had_permission, lost;
+    int rv;
+};
+
+struct sim {
+    int64_t now_ms; /* wall = boot + an offset */
+    int nnodes;
+    int node_role[SIM_PODS_MAX]; /* index into roles */
+    bool node_gone[SIM_PODS_MAX];
+    struct sim_pod pods[SIM_PODS_MAX];
+    struct sim_role roles[SIM_ROLES_MAX];
+    bool provider;
+    bool provider_ours, provider_audience;
+    char provider_tags[8][2][256];
+    int nprovider_tags;
+    struct sim_role policy; /* the customer policy: name, tags; trust holds its document */
+    bool ipv6;
+
+    /* the cluster's objects */
+    bool sa_exists, ds_exists;
+    char sa_role[128], sa_manager[64];
+    bool sa_sts;
+    char ds_key[32];
+    int64_t ds_generation;
+    bool on_delete;
+    const char *image;
+    int uid_counter;
+    bool webhook_up;
+    int webhook_misses; /* so many injections are missed */
+    bool addon, association, auto_mode;
+    const char *issuer_of_api;
+    const char *account;
+    bool other_sa_has_role;
+    char foreign_instance[32]; /* an instance on node role 0 that is no node; "" none */
+    const char *foreign_cluster;
+    struct {
+        char reason[32], uid[32];
+        int64_t at_ms;
+    } event;
+
+    /* the operator */
+    struct operator_config config;
+    char binding_json[16384]; /* the object as the API server holds it, status included */
+    struct observations *observations;
+    struct progress progress;
+    int64_t epoch;
+    enum effect_kind fail_kind; /* with fail_code: answers of that kind fail fail_count times */
+    enum err_code fail_code;
+    int fail_count;
+    bool fail_after_commit;
+    const struct effect *last_effect;
+    struct error last_error;
+    int last_failures;
+    struct arena *last_arena;
+    bool second_binding, finalizer_gone;
+
+    /* what happened */
+    char log[SIM_LOG_MAX][160];
+    int nlog;
+    int lost_permission; /* S1 violations */
+    int writes, reads, status_writes, restarts, restart_applies;
+    int max_unready;
+    char violation[256];
+};
+
+/* A cluster of `nodes` nodes on one node role with the managed CNI policy, a self-managed aws-node, spec as JSON text ("{}" for all
+ * defaults). Waits of the spec are as given. */
+void sim_init(struct sim *s, int nodes, const char *spec_json);
+void sim_done(struct sim *s);
+void sim_set_spec(struct sim *s, const char *spec_json);
+void sim_annotate_binding(struct sim *s, const char *key, const char *value);
+void sim_delete_binding(struct sim *s);
+void sim_restart_operator(struct sim *s); /* forgets everything that is not in the world */
+
+/* One decision with its reads, its status write and at most one step. Returns the milliseconds to wait before the next (0: a step was done). */
+int64_t sim_pass(struct sim *s);
+/* Passes and time until `for_ms` have gone by. */
+void sim_run(struct sim *s, int64_t for_ms);
+/* Until condition `type` has the status and, if not NULL, the reason; false after max_ms. */
+bool sim_until(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms);
+const char *sim_condition_reason(struct sim *s, const char *type); /* "" if absent */
+bool sim_condition_is(struct sim *s, const char *type, const char *status);
+const char *sim_condition_message(struct sim *s, const char *type);
+struct cib_binding *sim_binding(struct sim *s); /* caller frees */
+struct sim_role *sim_role(struct sim *s, const char *name);
+bool sim_role_has(const struct sim_role *r, const char *policy);
+void sim_role_attach(struct sim_role *r, const char *policy);
+void sim_role_detach(struct sim_role *r, const char *policy);
+int sim_pods_with_role(const struct sim *s, const char *role_arn); /* NULL: on the node role */
+int sim_log_index(const struct sim *s, const char *needle); /* first line that holds it; -1 */
+int sim_log_count(const struct sim *s, const char *needle);
+const char *sim_own_role_arn(struct sim *s);
+void sim_new_pod(struct sim *s, int node);
+
+#endif
