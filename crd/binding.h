@@ -199,7 +199,7 @@ struct cib_binding *cib_decode(const json *object, struct error *err);
 void cib_free(struct cib_binding *b);
 
 /* The `status` value for server-side apply; deterministic: equal statuses give equal text. Zero and NULL members are left out, but for
- * nodes and mayDetach, which are always said. Instants have whole seconds, lists end at their maximum, texts are cut to what the schema
+ * nodes, the eight gates and mayDetach, which are always said. Instants have whole seconds, lists end at their maximum, texts are cut to what the schema
  * allows: a status that is refused would hide everything. */
 json *cib_status_encode(const struct cib_status *s);
 /* Complete apply document for /status: apiVersion, kind, metadata{name, uid [, resourceVersion when given]}, status. */

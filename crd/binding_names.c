@@ -12,6 +12,8 @@ const struct cib_words cib_deletions = {2, {"Restore", "Retain"}};
 const struct cib_words cib_gate_states = {5, {"Pending", "Waiting", "Passed", "Failed", "NotApplicable"}};
 const struct cib_words cib_condition_statuses = {3, {"True", "False", "Unknown"}};
 
+const char *const cib_gate_ids[CIB_GATES] = {"G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8"};
+
 const char *cib_word(const struct cib_words *words, unsigned value) {
     if (value >= words->n) {
         die("no word for value %u of an enumeration that starts with %s", value, words->word[0]);

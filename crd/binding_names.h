@@ -18,6 +18,8 @@ struct cib_words {
 extern const struct cib_words cib_modes, cib_identities, cib_managements, cib_ip_families, cib_detaches, cib_deletions, cib_gate_states,
     cib_condition_statuses;
 
+extern const char *const cib_gate_ids[CIB_GATES]; /* gates[i] is this one, whatever its name says */
+
 const char *cib_word(const struct cib_words *words, unsigned value);
 bool cib_word_find(const struct cib_words *words, const char *text, unsigned *value);
 

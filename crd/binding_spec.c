@@ -199,7 +199,7 @@ const char *cib_spec_decode(const json *spec, struct cib_spec *out, struct arena
     struct reader r = {.a = a};
 
     memset(out, 0, sizeof *out);
-    if (spec != NULL && !json_is_object(spec)) {
+    if (spec != NULL && !cJSON_IsNull(spec) && !json_is_object(spec)) {
         complain(&r, "spec is not valid: write a map; spec: {} is enough");
     }
     check_parents(&r, spec);

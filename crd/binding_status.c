@@ -198,15 +198,13 @@ static void add_node_roles(json *o, const struct cib_status *s) {
     }
 }
 
+/* All eight in every status, so that a reader sees which are still to come. */
 static void add_gates(json *o, const struct cib_status *s) {
-    json *arr = json_new_array();
+    json *arr = json_add_array(o, "gates");
     for (size_t i = 0; i < CIB_GATES; i++) {
         const struct cib_gate *g = &s->gates[i];
-        if (g->name == NULL) {
-            continue;
-        }
         json *gate = json_object();
-        json_add_str(gate, "name", g->name);
+        json_add_str(gate, "name", cib_gate_ids[i]);
         json_add_str(gate, "state", cib_gate_state_name(g->state));
         add_instant(gate, "since", g->since_ms);
         if (!str_empty(g->evidence)) {
@@ -214,7 +212,6 @@ static void add_gates(json *o, const struct cib_status *s) {
         }
         json_push(arr, gate);
     }
-    add_part(o, "gates", arr);
 }
 
 static json *plan_json(const struct cib_status *s) {

@@ -72,8 +72,10 @@ static void read_node_role(const json *j, struct cib_node_role *r, struct arena 
 static void read_node_roles(const json *j, struct cib_status *s, struct arena *a) {
     const json *roles = json_array(j, "nodeRoles");
 
-    s->node_roles = ARENA_ARRAY(a, CIB_NODE_ROLES_MAX, struct cib_node_role);
-    for (const json *it = json_first(roles); it != NULL && s->nnode_roles < CIB_NODE_ROLES_MAX; it = it->next) {
+    size_t max = json_array_size(roles);
+    max = max < CIB_NODE_ROLES_MAX ? max : CIB_NODE_ROLES_MAX;
+    s->node_roles = max > 0 ? ARENA_ARRAY(a, max, struct cib_node_role) : NULL;
+    for (const json *it = json_first(roles); it != NULL && s->nnode_roles < max; it = it->next) {
         if (!str_empty(json_str(it, "arn"))) {
             read_node_role(it, &s->node_roles[s->nnode_roles++], a);
         }
@@ -81,15 +83,13 @@ static void read_node_roles(const json *j, struct cib_status *s, struct arena *a
 }
 
 static void read_gates(const json *j, struct cib_status *s, struct arena *a) {
-    static const char *const names[CIB_GATES] = {"G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8"};
-
     for (size_t i = 0; i < CIB_GATES; i++) {
-        s->gates[i].name = names[i];
+        s->gates[i].name = cib_gate_ids[i];
     }
     for (const json *it = json_first(json_array(j, "gates")); it != NULL; it = it->next) {
         for (size_t i = 0; i < CIB_GATES; i++) {
             unsigned state;
-            if (str_eq(json_str(it, "name"), names[i]) &&
+            if (str_eq(json_str(it, "name"), cib_gate_ids[i]) &&
                 cib_word_find(&cib_gate_states, json_str(it, "state"), &state)) {
                 s->gates[i].state = (enum cib_gate_state)state;
                 s->gates[i].since_ms = json_instant_ms(it, "since");
