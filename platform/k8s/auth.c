@@ -204,17 +204,21 @@ static void read_pair(struct k8s_auth *a) {
     set_pair(a, cert, key);
 }
 
+static bool is_due(const struct k8s_auth *a, int64_t read_boot_ms, int64_t period_ms) {
+    int64_t period = a->config->reread_ms > 0 ? a->config->reread_ms : period_ms;
+    return a->clock.boot_ms(a->clock.ctx) - read_boot_ms >= period;
+}
+
 static void read_what_is_due(struct k8s_auth *a) {
     const struct k8s_config *c = a->config;
-    int64_t now = a->clock.boot_ms(a->clock.ctx);
-    if (a->may_send_credentials && c->token_file != NULL && now - a->token_read_boot_ms >= AUTH_TOKEN_PERIOD_MS) {
+    if (a->may_send_credentials && c->token_file != NULL && is_due(a, a->token_read_boot_ms, AUTH_TOKEN_PERIOD_MS)) {
         (void)read_token(a);
     }
-    if (c->ca_file != NULL && now - a->ca_read_boot_ms >= AUTH_CA_PERIOD_MS) {
+    if (c->ca_file != NULL && is_due(a, a->ca_read_boot_ms, AUTH_CA_PERIOD_MS)) {
         read_ca(a);
     }
     bool cert_in_files = c->client_cert_file != NULL || c->client_key_file != NULL;
-    if (a->may_send_credentials && cert_in_files && now - a->cert_read_boot_ms >= AUTH_CERT_PERIOD_MS) {
+    if (a->may_send_credentials && cert_in_files && is_due(a, a->cert_read_boot_ms, AUTH_CERT_PERIOD_MS)) {
         read_pair(a);
     }
 }

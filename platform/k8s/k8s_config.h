@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "platform/base/arena.h"
 #include "platform/base/error.h"
@@ -67,6 +68,7 @@ struct k8s_config {
     const char *ns;      /* "default" when none is named */
     const char *context; /* its name, "in-cluster" inside */
     bool in_cluster;
+    int64_t reread_ms; /* 0: the periods of auth.h; else files are re-read this often (tests) */
 };
 
 struct k8s_config_request {
