@@ -122,7 +122,8 @@ char *file_text(const char *path, size_t max_bytes, size_t *out_bytes, struct ar
     }
     *out_bytes = n;
     if (a == NULL) {
-        return text;
+        char *fitting = realloc(text, n + 1);
+        return fitting != NULL ? fitting : text;
     }
     char *copy = arena_strndup(a, text, n);
     free(text);
