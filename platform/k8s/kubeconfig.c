@@ -79,7 +79,7 @@ static bool add_file(struct loader *l, const char *path, bool must_exist, struct
 
 /* ---- first wins: the entry of a name is that of the first file that has it ---- */
 
-/* Looks through one file's list; false on a malformed one. out->body stays NULL if the name is not there. */
+/* Looks through one file's list; false on a malformed one. out->name stays NULL if it is not there. */
 static bool find_in_file(const struct file *f, const char *list, const char *what, const char *name,
                          struct kubeconfig_entry *out, struct error *err) {
     const json *items = json_get(f->doc, list);
@@ -93,12 +93,12 @@ static bool find_in_file(const struct file *f, const char *list, const char *wha
         if (!str_eq(json_str(it, "name"), name)) {
             continue;
         }
-        if (out->body != NULL) {
+        if (out->name != NULL) {
             return error_set(err, ERR_PARSE, "kubeconfig %s: %s has \"%s\" twice", f->path, list, name);
         }
         *out = (struct kubeconfig_entry){what, json_str(it, "name"), f->dir, json_get(it, what)};
-        if (!json_is_object(out->body)) {
-            return error_set(err, ERR_PARSE, "kubeconfig %s: %s \"%s\" is empty or no mapping", f->path, what, name);
+        if (out->body != NULL && !cJSON_IsNull(out->body) && !json_is_object(out->body)) {
+            return error_set(err, ERR_PARSE, "kubeconfig %s: %s \"%s\" is no mapping", f->path, what, name);
         }
     }
     return true;
@@ -119,13 +119,13 @@ static char *names_of(const struct loader *l, const char *list, struct arena *a)
 
 static bool find_entry(const struct loader *l, const char *list, const char *what, const char *name,
                        struct kubeconfig_entry *out, struct error *err) {
-    *out = (struct kubeconfig_entry){.what = what, .name = name};
-    for (size_t i = 0; i < l->count && out->body == NULL; i++) {
+    *out = (struct kubeconfig_entry){.what = what};
+    for (size_t i = 0; i < l->count && out->name == NULL; i++) {
         if (!find_in_file(&l->files[i], list, what, name, out, err)) {
             return false;
         }
     }
-    if (out->body == NULL) {
+    if (out->name == NULL) {
         return error_set(err, ERR_INVALID, "the kubeconfig has no %s named \"%s\" (it has: %s)", what, name,
                          names_of(l, list, l->arena));
     }

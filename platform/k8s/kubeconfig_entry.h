@@ -18,7 +18,7 @@ struct kubeconfig_entry {
     const char *what; /* "cluster", "user", "context" */
     const char *name;
     const char *dir;
-    const json *body;
+    const json *body; /* NULL: `user:` with nothing behind it, which is a user without credentials */
 };
 
 /* Field readers: *out is NULL when absent. False and an error on another type. */

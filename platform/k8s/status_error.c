@@ -60,7 +60,7 @@ static enum err_code code_of_422(const struct status *s) {
 /* 500 without a reason is how the server says several things that no retry will mend (trap 10). */
 static enum err_code code_of_500(const struct status *s) {
     static const char *const permanent[] = {"field not declared in schema", "duplicate entries for key",
-                                            "failed to create typed patch object", "nvalid resource version",
+                                            "failed to create typed patch object", "resourceVersion: Invalid value",
                                             "failed to prune fields"};
     if (message_has(s, "request is too large")) {
         return ERR_TOO_LARGE;

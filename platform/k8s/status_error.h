@@ -15,7 +15,7 @@
  * - 410, reason Gone or Expired: ERR_GONE. Cause ResourceVersionTooLarge (or its text of 1.17): ERR_FUTURE_VERSION.
  * - 429: ERR_THROTTLED. 504, reason Timeout: ERR_TIMEOUT.
  * - 500 "request is too large": ERR_TOO_LARGE; 500 "field not declared in schema", "duplicate entries for key",
- * "invalid resource version" and their like: ERR_INVALID, because they will not pass. Other 5xx: ERR_UNAVAILABLE.
+ * "resourceVersion: Invalid value" and their like: ERR_INVALID, because they will not pass. Other 5xx: ERR_UNAVAILABLE.
  * - anything else: ERR_UNAVAILABLE (3xx: ERR_UNSUPPORTED).
  *
  * Ownership: values.   Errors: none: every input gives an error value.

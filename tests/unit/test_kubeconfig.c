@@ -181,6 +181,13 @@ static void test_kubeconfig__exec(void **state) {
     k8s_config_free(c);
 }
 
+static void test_kubeconfig__a_user_without_fields_is_anonymous(void **state) {
+    (void)state;
+    struct k8s_config *c = must_parse(CLUSTER("") "users:\n- name: u\n  user:\n" CONTEXT);
+    assert_true(c->token == NULL && c->username == NULL && c->exec == NULL && c->client_cert_pem == NULL);
+    k8s_config_free(c);
+}
+
 static void test_kubeconfig__json_is_yaml(void **state) {
     (void)state;
     struct k8s_config *c = must_parse(
@@ -212,7 +219,8 @@ static void test_kubeconfig__every_mistake_says_what_to_do(void **state) {
         {CLUSTER("") CONTEXT, ERR_INVALID, "no user named \"u\""},
         {"contexts: {a: b}\ncurrent-context: a", ERR_PARSE, "contexts must be a list"},
         {"contexts: [{context: {}}]\ncurrent-context: a", ERR_PARSE, "has no name"},
-        {"contexts: [{name: a}]\ncurrent-context: a", ERR_PARSE, "context \"a\" is empty"},
+        {"contexts: [{name: a}]\ncurrent-context: a", ERR_INVALID, "context \"a\" names no cluster"},
+        {"contexts: [{name: a, context: [b]}]\ncurrent-context: a", ERR_PARSE, "context \"a\" is no mapping"},
         {"clusters: [{name: c, cluster: {server: 'https://h'}}, {name: c, cluster: {server: 'https://i'}}]\n" USER("")
              CONTEXT,
          ERR_PARSE, "\"c\" twice"},
@@ -444,6 +452,7 @@ int main(void) {
         cmocka_unit_test(test_kubeconfig__tokens),
         cmocka_unit_test(test_kubeconfig__basic_and_impersonation),
         cmocka_unit_test(test_kubeconfig__exec),
+        cmocka_unit_test(test_kubeconfig__a_user_without_fields_is_anonymous),
         cmocka_unit_test(test_kubeconfig__json_is_yaml),
         cmocka_unit_test(test_kubeconfig__every_mistake_says_what_to_do),
         cmocka_unit_test(test_kubeconfig__only_the_chosen_context_is_validated),
