@@ -337,14 +337,14 @@ static struct snapshot *snapshot_new(const struct cache *c) {
     void *value;
     size_t n = cache_count(c);
 
-    s->objects = checked(calloc(n + 1, sizeof *s->objects));
-    s->views = checked(calloc(n + 1, sizeof *s->views));
+    s->objects = checked(calloc(n + 1, sizeof(void *)));
+    s->views = checked(calloc(n + 1, sizeof(void *)));
     size_t i = 0;
     for (size_t it = 0; strmap_next(c->objects, &it, &key, &value);) {
         s->objects[i] = value;
         s->objects[i++]->refs++;
     }
-    qsort(s->objects, n, sizeof *s->objects, by_key);
+    qsort(s->objects, n, sizeof(void *), by_key);
     for (i = 0; i < n; i++) {
         s->views[i] = s->objects[i]->pub.view;
     }

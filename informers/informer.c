@@ -23,8 +23,9 @@ struct informer {
     int64_t wake_at_ms;                               /* of the timer */
 
     int64_t undecodable, refused, last_contact_ms;
-    struct error error;
+    struct error error; /* stands until the next good answer */
     int64_t error_since_ms;
+    struct error decode_error; /* of the last object that could not be read */
 };
 
 static void step(struct informer *inf, const struct watch_input *in);
@@ -140,13 +141,13 @@ static void drop_stage(struct informer *inf) {
 }
 
 static void *decode(struct informer *inf, const json *object) {
-    struct error err = {0};
-    void *view = inf->config.decode(object, &err);
+    error_clear(&inf->decode_error);
+    void *view = inf->config.decode(object, &inf->decode_error);
 
     if (view == NULL) {
         inf->undecodable++;
-        (void)error_wrap(&err, "%s", inf->config.target.resource);
-        note_error(inf, &err);
+        (void)error_wrap(&inf->decode_error, "%s", inf->config.target.resource);
+        note_error(inf, &inf->decode_error);
     }
     return view;
 }

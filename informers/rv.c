@@ -9,7 +9,7 @@ bool rv_valid(const char *rv) {
         return false;
     }
     size_t n = strspn(rv, "0123456789");
-    return rv[n] == '\0' && n < RV_MAX;
+    return n < RV_MAX && rv[n] == '\0';
 }
 
 bool rv_older(const char *a, const char *b) {

@@ -1,6 +1,7 @@
 /* json.c - JSON as a tree: reading and building. */
 #include "platform/base/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,7 +90,7 @@ bool json_int64(const json *j, const char *path, int64_t *out) {
         return false;
     }
     double d = v->valuedouble;
-    if (!(d >= -0x1p53 && d <= 0x1p53) || d != (double)(int64_t)d) {
+    if (!(fabs(d) <= 9007199254740992.0) || d != (double)(int64_t)d) {
         return false;
     }
     *out = (int64_t)d;

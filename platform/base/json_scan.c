@@ -177,8 +177,7 @@ static bool scan_number(struct scanner *s) {
     return true;
 }
 
-static bool scan_word(struct scanner *s, const char *word) {
-    size_t n = strlen(word);
+static bool scan_word(struct scanner *s, const char *word, size_t n) {
     if (s->len - s->at < n || memcmp(s->text + s->at, word, n) != 0) {
         return refuse(s, "unknown word");
     }
@@ -211,11 +210,11 @@ static bool scan_value(struct scanner *s) {
     case '"':
         return scan_string(s);
     case 't':
-        return scan_word(s, "true");
+        return scan_word(s, "true", 4);
     case 'f':
-        return scan_word(s, "false");
+        return scan_word(s, "false", 5);
     case 'n':
-        return scan_word(s, "null");
+        return scan_word(s, "null", 4);
     default:
         break;
     }
@@ -225,8 +224,12 @@ static bool scan_value(struct scanner *s) {
     return refuse(s, "no value");
 }
 
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static void skip_space(struct scanner *s) {
-    while (s->at < s->len && memchr(" \t\r\n", s->text[s->at], 4) != NULL) {
+    while (s->at < s->len && is_space(s->text[s->at])) {
         s->at++;
     }
 }

@@ -20,7 +20,7 @@ static int compare_items(const void *a, const void *b) {
 /* The members of an object, sorted by key; caller frees. */
 static const json **sorted_members(const json *object, size_t *n_out) {
     size_t n = json_array_size(object);
-    const json **v = malloc((n + 1) * sizeof *v);
+    const json **v = malloc((n + 1) * sizeof(void *));
     if (v == NULL) {
         die("out of memory: JSON");
     }
@@ -28,7 +28,7 @@ static const json **sorted_members(const json *object, size_t *n_out) {
     for (const json *it = object->child; it != NULL; it = it->next) {
         v[i++] = it;
     }
-    qsort(v, n, sizeof *v, compare_items);
+    qsort(v, n, sizeof(void *), compare_items);
     *n_out = n;
     return v;
 }

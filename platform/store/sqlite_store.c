@@ -8,6 +8,13 @@
 #include "platform/base/str.h"
 #include "platform/store/store_file.h"
 
+#define TRIM_OBSERVATIONS                                                                                              \
+    "DELETE FROM observation WHERE key IN (SELECT key FROM observation ORDER BY wall_ms DESC LIMIT ?1,-1)"
+#define TRIM_INTENTS                                                                                                   \
+    "DELETE FROM intent WHERE id IN (SELECT id FROM intent ORDER BY outcome IS NULL DESC, wall_ms DESC LIMIT ?1,-1)"
+#define OPEN_INTENTS                                                                                                   \
+    "SELECT id,digest,description,binding_uid,epoch,wall_ms FROM intent WHERE outcome IS NULL ORDER BY wall_ms,id"
+
 /* X(name, sql) */
 #define STATEMENTS(X)                                                                                                  \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                                        \
@@ -21,15 +28,12 @@
     X(SNAPSHOT_GET, "SELECT resource_version FROM snapshot WHERE cluster=?1 AND resource=?2")                          \
     X(OBJECTS_GET, "SELECT key,json FROM snapshot_object WHERE cluster=?1 AND resource=?2 ORDER BY key")               \
     X(OBSERVATION_PUT, "INSERT OR REPLACE INTO observation VALUES(?1,?2,?3,?4)")                                       \
-    X(OBSERVATION_TRIM, "DELETE FROM observation WHERE key IN"                                                         \
-                        " (SELECT key FROM observation ORDER BY wall_ms DESC LIMIT -1 OFFSET ?1)")                     \
+    X(OBSERVATION_TRIM, TRIM_OBSERVATIONS)                                                                             \
     X(OBSERVATION_GET, "SELECT key,wall_ms,json FROM observation ORDER BY key")                                        \
     X(INTENT_PUT, "INSERT INTO intent VALUES(?1,?2,?3,?4,?5,?6,NULL)")                                                 \
     X(INTENT_CLOSE, "UPDATE intent SET outcome=?2 WHERE id=?1 AND outcome IS NULL")                                    \
-    X(INTENT_TRIM, "DELETE FROM intent WHERE id IN (SELECT id FROM intent"                                             \
-                   " ORDER BY outcome IS NULL DESC, wall_ms DESC LIMIT -1 OFFSET ?1)")                                 \
-    X(INTENT_GET, "SELECT id,digest,description,binding_uid,epoch,wall_ms FROM intent"                                 \
-                  " WHERE outcome IS NULL ORDER BY wall_ms,id")                                                        \
+    X(INTENT_TRIM, TRIM_INTENTS)                                                                                       \
+    X(INTENT_GET, OPEN_INTENTS)                                                                                        \
     X(AUDIT_PUT, "INSERT INTO audit VALUES(NULL,?1,?2,?3,?4,?5,?6,?7,?8)")                                             \
     X(AUDIT_TRIM, "DELETE FROM audit WHERE id<=?1")
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -189,6 +191,19 @@ static void test_secret(void **state) {
     free(big);
 }
 
+static void exit_hardened(void) {
+    struct rlimit core = {1, 1};
+    secret_harden_process();
+    if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 && getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur == 0) {
+        abort(); /* what `dies` looks for */
+    }
+}
+
+static void test_secret_harden_process(void **state) {
+    (void)state;
+    assert_true(dies(exit_hardened));
+}
+
 static void die_now(void) {
     die("as %s", "asked");
 }
@@ -274,7 +289,8 @@ static void test_random(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arena),  cmocka_unit_test(test_buf),   cmocka_unit_test(test_strmap),
-        cmocka_unit_test(test_secret), cmocka_unit_test(test_error), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_secret), cmocka_unit_test(test_error), cmocka_unit_test(test_secret_harden_process),
+        cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
