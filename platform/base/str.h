@@ -1,5 +1,5 @@
 /*
- * str.h - small string helpers that the C library lacks; string lists.
+ * str.h - small string functions that the C library lacks; string lists.
  *
  * Ownership: nothing is allocated except where an arena is a parameter.   Errors: none.
  * All functions accept NULL strings: NULL equals only NULL, and has no prefix.

@@ -1,4 +1,4 @@
-/* test_str.c - string helpers, lists, durations, percent-coding. */
+/* test_str.c - string functions, lists, durations, percent-coding. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
