@@ -392,6 +392,8 @@ RBAC = [
     ("create", "coordination.k8s.io/leases", "", "kube-system", True),
     ("update", "coordination.k8s.io/leases", "kube-scheduler", "kube-system", False),
     ("delete", "coordination.k8s.io/leases", "cni-iam", "kube-system", False),
+    ("get", "/namespaces", "kube-system", "", True),
+    ("get", "/namespaces", "default", "", False),
     ("get", "/secrets", "x", "kube-system", False),
     ("list", "/secrets", "", "", False),
     ("get", "/configmaps", "x", "kube-system", False),
