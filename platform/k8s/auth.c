@@ -117,7 +117,7 @@ static bool set_basic(struct k8s_auth *a, struct error *err) {
     memcpy(pair, a->config->username, nuser);
     pair[nuser] = ':';
     memcpy(pair + nuser + 1, secret_expose(a->config->password), secret_len(a->config->password));
-    memcpy(header, "Basic ", 6);
+    (void)stpcpy(header, "Basic ");
     size_t length = 6 + base64_encode(pair, n, header + 6);
     struct secret *made = secret_new(header, length);
     explicit_bzero(pair, n);

@@ -11,7 +11,9 @@
  * servers only (K-A6).
  *
  * Ownership: an identity is borrowed until the loop turns. A waiter lives in its caller's struct and unlinks itself
- * before it is called. Errors: ERR_NO_CREDENTIALS (plugin), ERR_INVALID (a token that can not stand in a header).
+ * before it is called.
+ *
+ * Errors: ERR_NO_CREDENTIALS (plugin), ERR_INVALID (a token that can not stand in a header).
  */
 #ifndef CNI_IAM_K8S_AUTH_H
 #define CNI_IAM_K8S_AUTH_H

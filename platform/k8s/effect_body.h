@@ -3,8 +3,11 @@
  * k8s_effects.h's module.
  *
  * Model: apiVersion, kind, metadata.name and metadata.namespace are filled in where they are absent; where they are
- * there and say something else than the arguments, the effect is contradictory and nothing is sent. Ownership: the text
- * is in the arena.   Errors: ERR_INVALID, ERR_PARSE; NULL then.
+ * there and say something else than the arguments, the effect is contradictory and nothing is sent.
+ *
+ * Ownership: the text is in the arena.
+ *
+ * Errors: ERR_INVALID, ERR_PARSE; NULL then.
  */
 #ifndef CNI_IAM_K8S_EFFECT_BODY_H
 #define CNI_IAM_K8S_EFFECT_BODY_H

@@ -3,7 +3,9 @@
  * k8s_effects.h's module.
  *
  * Model: pure: effect in, request out, nothing sent. K8S_TOKEN_ISSUER is not here: it is a TokenRequest (token.h).
+ *
  * Ownership: the request's strings live in the arena or in the effect.
+ *
  * Errors: ERR_INVALID, ERR_PARSE for an effect that breaks the rules of k8s_effects.h.
  */
 #ifndef CNI_IAM_K8S_EFFECT_REQUEST_H

@@ -165,7 +165,7 @@ static void finish(struct exec_plugin *p, const struct error *err) {
 
 static void on_output(void *arg, const char *out, size_t len, const struct error *run_err) {
     struct exec_plugin *p = arg;
-    struct exec_credential fresh;
+    struct exec_credential fresh = {NULL, NULL, NULL, 0};
     struct error err = *run_err;
 
     p->process = NULL;

@@ -7,8 +7,11 @@
  * same failure is given for EXEC_PLUGIN_HOLD_MS instead of another fork.
  *
  * Ownership: the credential is the plugin's until exec_plugin_drop or the next run.
+ *
  * Errors: ERR_NO_CREDENTIALS (not found: with the installHint; failed; timed out; printed something else): the message
- * says which. Bounds: process.h's PROCESS_OUTPUT_MAX and PROCESS_DEADLINE_MS.
+ * says which.
+ *
+ * Bounds: process.h's PROCESS_OUTPUT_MAX and PROCESS_DEADLINE_MS.
  */
 #ifndef CNI_IAM_K8S_EXEC_PLUGIN_H
 #define CNI_IAM_K8S_EXEC_PLUGIN_H

@@ -121,11 +121,11 @@ char *file_text(const char *path, size_t max_bytes, size_t *out_bytes, struct ar
         return NULL;
     }
     *out_bytes = n;
-    if (a == NULL) {
-        char *fitting = realloc(text, n + 1);
-        return fitting != NULL ? fitting : text;
+    char *copy = a != NULL ? arena_strndup(a, text, n) : strdup(text);
+    if (copy == NULL) {
+        die("out of memory");
     }
-    char *copy = arena_strndup(a, text, n);
+    explicit_bzero(text, n);
     free(text);
     return copy;
 }

@@ -31,7 +31,7 @@ static bool fill(struct k8s_config *c, const struct in_cluster_source *s, struct
     const char *dir = str_or(s->dir, IN_CLUSTER_DIR);
     size_t n = 0;
 
-    if (str_empty(host) || str_empty(port)) {
+    if (host == NULL || str_empty(host) || str_empty(port)) {
         return error_set(err, ERR_NO_CREDENTIALS,
                          "not in a cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set");
     }
@@ -49,7 +49,8 @@ static bool fill(struct k8s_config *c, const struct in_cluster_source *s, struct
         return error_wrap(err, "ServiceAccount token");
     }
     c->ca_pem = file_text(c->ca_file, K8S_FILE_MAX, &n, c->arena, err);
-    if (c->ca_pem == NULL || !pem_has_certificate(c->ca_pem, c->ca_file, err)) {
+    bool sound = c->ca_pem != NULL && pem_has_certificate(c->ca_pem, c->ca_file, err);
+    if (!sound) {
         return error_wrap(err, "CA of the API server");
     }
     return read_namespace(c, dir, err);

@@ -3,7 +3,9 @@
  *
  * Model: host and port from KUBERNETES_SERVICE_HOST and _PORT (IPv6 in brackets); token, ca.crt and namespace from the
  * ServiceAccount's volume. Token and CA are re-read by auth.h while the program runs: here they only have to be there.
+ *
  * Ownership: the config is the caller's.
+ *
  * Errors: ERR_NO_CREDENTIALS (not in a cluster), ERR_IO or ERR_NOT_FOUND (a file is missing), ERR_PARSE (ca.crt is no
  * PEM).
  */

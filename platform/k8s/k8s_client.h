@@ -44,7 +44,7 @@
 #define K8S_WRITE_RETRIES 3
 #define K8S_WRITE_RETRY_AFTER_MAX_MS 5000
 #define K8S_CALLS_MAX 1024
-#define K8S_STATS_MAX 1024
+#define K8S_STATS_MAX 256
 #define K8S_QUERY_MAX 16
 #define K8S_WARNINGS_MAX 256 /* different Warning texts that are logged in a process's life */
 

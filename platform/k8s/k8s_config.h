@@ -5,7 +5,9 @@
  * headers and a TLS identity and re-reads what lives in files; k8s_client.h connects.
  *
  * Ownership: k8s_config_free frees all; strings live in the config's own arena.
+ *
  * Errors: k8s_config_load and its parts say which file, which field, and what to write instead.
+ *
  * Bounds: K8S_FILE_MAX bytes a file, K8S_CONFIG_EXTRAS_MAX impersonation headers.
  */
 #ifndef CNI_IAM_K8S_K8S_CONFIG_H

@@ -144,6 +144,7 @@ static void ask_page(struct job *j, const char *continue_token) {
 /* Moves the items of `from` behind those of the list: appending is cheap, copying a few megabytes is not. */
 static void move_items(struct job *j, json *from) {
     json *to = cJSON_GetObjectItemCaseSensitive(j->list, "items");
+    assert(to != NULL && from != NULL);
     while (from->child != NULL) {
         json_push(to, cJSON_DetachItemViaPointer(from, from->child));
         j->items++;

@@ -8,7 +8,7 @@
  * Arguments, beside "resource", "namespace", "name":
  * - K8S_GET: "subresource".
  * - K8S_LIST: "labelSelector", "fieldSelector", "metadataOnly" ("true"). resourceVersion is unset: live (K-L2). Pages
- * of K8S_LIST_PAGE are merged; when a page's token died (410) the list is read once more in one piece (K-L5).
+ *   of K8S_LIST_PAGE are merged; when a page's token died (410) the list is read once more in one piece (K-L5).
  * - K8S_POD_DRY_RUN: "namespace"; body = the Pod. Value: the Pod as admission made it.
  * - K8S_ACCESS_REVIEW: "namespace", "verb", "group", "resource", "subresource", "name" -> {"allowed": bool, "reason"}
  *   (K-A7).
@@ -18,7 +18,7 @@
  *   creating a missing object (K-P3), unless "create" is "true".
  * - K8S_APPLY_STATUS: the same on /status; uid always.
  * - K8S_JSON_PATCH: body = an array of operations; "subresource", "fieldManager". A failed `test` is ERR_CONFLICT
- * (K-P8).
+ *   (K-P8).
  * - K8S_MERGE_PATCH: "subresource", "fieldManager".
  * - K8S_CREATE: "fieldManager", "dryRun".
  * - K8S_UPDATE: body with metadata.resourceVersion (K-P1); "subresource", "fieldManager".
@@ -28,8 +28,11 @@
  * "PageNotFound": the API itself (the CRD) is absent (K-C7).
  *
  * Ownership: k8s_effects_new/_free; free cancels without callbacks. The client must outlive it.
+ *
  * Errors: status_error.h's; ERR_INVALID for an effect that breaks the rules above; ERR_CANCELLED when may_write says
- * no. Bounds: K8S_LIST_PAGES_MAX pages, K8S_LIST_ITEMS_MAX items of one list.
+ * no.
+ *
+ * Bounds: K8S_LIST_PAGES_MAX pages, K8S_LIST_ITEMS_MAX items of one list.
  */
 #ifndef CNI_IAM_K8S_K8S_EFFECTS_H
 #define CNI_IAM_K8S_K8S_EFFECTS_H

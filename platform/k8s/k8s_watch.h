@@ -12,6 +12,7 @@
  * error of an HTTP status that is not 200. ERROR events are lines like any other: the machine reads them.
  *
  * Ownership: k8s_watch_new/_free; free closes everything without callbacks. The client must outlive it.
+ *
  * Bounds: WATCH_LINE_MAX bytes a line, HTTP_BODY_MAX bytes a page, K8S_CALLS_MAX open at once.
  */
 #ifndef CNI_IAM_K8S_K8S_WATCH_H

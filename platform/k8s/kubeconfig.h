@@ -8,9 +8,11 @@
  * and only their files are read.
  *
  * Ownership: the config is the caller's (k8s_config_free).
+ *
  * Errors: ERR_IO (a named file that can not be read), ERR_PARSE (no YAML, wrong types), ERR_INVALID (contradictions;
- * the message names the user, cluster or context and what to change), ERR_NO_CREDENTIALS (no file, no context). Bounds:
- * KUBECONFIG_FILES_MAX files, K8S_FILE_MAX bytes each, YAML's own.
+ * the message names the user, cluster or context and what to change), ERR_NO_CREDENTIALS (no file, no context).
+ *
+ * Bounds: KUBECONFIG_FILES_MAX files, K8S_FILE_MAX bytes each, YAML's own.
  */
 #ifndef CNI_IAM_K8S_KUBECONFIG_H
 #define CNI_IAM_K8S_KUBECONFIG_H

@@ -3,8 +3,11 @@
  * module.
  *
  * Model: an entry is the mapping of one named item and the directory of its file. A field of the wrong type is an error
- * that names it; null and "" count as absent. *-data wins over the file beside it. Ownership: results are copied into
- * the config's arena; entries borrow from the parsed files. Errors: ERR_PARSE, ERR_INVALID, ERR_IO: see kubeconfig.h.
+ * that names it; null and "" count as absent. *-data wins over the file beside it.
+ *
+ * Ownership: results are copied into the config's arena; entries borrow from the parsed files.
+ *
+ * Errors: ERR_PARSE, ERR_INVALID, ERR_IO: see kubeconfig.h.
  */
 #ifndef CNI_IAM_K8S_KUBECONFIG_ENTRY_H
 #define CNI_IAM_K8S_KUBECONFIG_ENTRY_H

@@ -4,7 +4,11 @@
  *
  * Model: finds "-----BEGIN X-----" ... "-----END X-----" with base64 in between, so that a half-written file, a swapped
  * pair or a base64 text that was never decoded is noticed before it replaces something that works (K-A5: keep the old
- * on parse failure). Ownership: borrows.   Errors: ERR_PARSE, with `what` in front.
+ * on parse failure).
+ *
+ * Ownership: borrows.
+ *
+ * Errors: ERR_PARSE, with `what` in front.
  */
 #ifndef CNI_IAM_K8S_PEM_H
 #define CNI_IAM_K8S_PEM_H

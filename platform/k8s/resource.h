@@ -3,8 +3,13 @@
  *
  * Model: a constant table. Every segment and every query value is percent-encoded here and nowhere else; callers give
  * plain text. "events" is core/v1 (what kubectl and the kubelet's events are read as); "events.events.k8s.io" is the
- * new API that we write with (K-E1). Ownership: the table is static; paths live in the caller's arena. Errors: NULL and
- * ERR_INVALID: unknown resource, a namespaced one without namespace where one is needed, a cluster-scoped one with one.
+ * new API that we write with (K-E1).
+ *
+ * Ownership: the table is static; paths live in the caller's arena.
+ *
+ * Errors: NULL and ERR_INVALID: unknown resource, a namespaced one without namespace where one is needed, a
+ * cluster-scoped one with one.
+ *
  * Bounds: K8S_PATH_MAX bytes.
  */
 #ifndef CNI_IAM_K8S_RESOURCE_H

@@ -166,6 +166,7 @@ static void fill_from_text(struct status *s, const char *body, size_t len, int r
     line[n] = '\0';
     s->message = line[0] == '<' ? "" : line; /* a proxy's HTML says nothing in its first line */
     fill(s, retry_after_ms, out);
+    s->message = "";
     if (s->http_status == 404) {
         (void)str_copy(out->wire, sizeof out->wire, "PageNotFound");
     }

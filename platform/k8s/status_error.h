@@ -11,14 +11,18 @@
  * - 401 ERR_UNAUTHORIZED; 403 ERR_FORBIDDEN.
  * - 404 Status: ERR_NOT_FOUND; 404 text: ERR_NOT_FOUND with wire "PageNotFound" (the API itself is absent).
  * - 409 AlreadyExists: ERR_ALREADY_EXISTS; causes FieldManagerConflict: ERR_FIELD_CONFLICT, the managers and fields
- * named in the message; else ERR_CONFLICT.
+ *   named in the message; else ERR_CONFLICT.
  * - 410, reason Gone or Expired: ERR_GONE. Cause ResourceVersionTooLarge (or its text of 1.17): ERR_FUTURE_VERSION.
  * - 429: ERR_THROTTLED. 504, reason Timeout: ERR_TIMEOUT.
  * - 500 "request is too large": ERR_TOO_LARGE; 500 "field not declared in schema", "duplicate entries for key",
- * "resourceVersion: Invalid value" and their like: ERR_INVALID, because they will not pass. Other 5xx: ERR_UNAVAILABLE.
+ *   "resourceVersion: Invalid value" and their like: ERR_INVALID, because they will not pass. Other 5xx:
+ * ERR_UNAVAILABLE.
  * - anything else: ERR_UNAVAILABLE (3xx: ERR_UNSUPPORTED).
  *
- * Ownership: values.   Errors: none: every input gives an error value.
+ * Ownership: values.
+ *
+ * Errors: none: every input gives an error value.
+ *
  * Bounds: STATUS_BODY_MAX bytes are looked at; messages are cut by error.h. The object that Strict validation echoes is
  * never copied beyond that.
  */

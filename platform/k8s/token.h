@@ -6,7 +6,9 @@
  * for telling an operator what is wrong with a token, never for trusting one.
  *
  * Ownership: the secret is lent to the callback (secret_dup to keep it). Claims live in the caller's arena.
+ *
  * Errors: the API's (ERR_FORBIDDEN, ERR_NOT_FOUND, ...); ERR_PARSE for a token that is no JWT.
+ *
  * Bounds: SECRET_MAX bytes of token, TOKEN_AUDIENCES_MAX audiences; 600 s to 2^32 s of life (the server's own limits).
  */
 #ifndef CNI_IAM_K8S_TOKEN_H

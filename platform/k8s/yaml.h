@@ -8,7 +8,9 @@
  * an alias inside its own anchor, merge keys ("<<") and foreign tags are refused.
  *
  * Ownership: the trees are the caller's (json_free).
+ *
  * Errors: ERR_PARSE with line and column, ERR_TOO_LARGE with the maximum that was exceeded.
+ *
  * Bounds: YAML_TEXT_MAX bytes in, YAML_JSON_MAX bytes after expansion, YAML_DEPTH_MAX levels, YAML_NODES_MAX nodes
  * after expansion (K-A2: "billion laughs"), YAML_DOCUMENTS_MAX documents.
  */

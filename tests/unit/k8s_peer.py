@@ -3,6 +3,8 @@
 
 usage: k8s_peer.py DIR [--plain]
 
+A plain one is a proxy too: HTTP CONNECT on its port, SOCKS 5 on the port that DIR/socks-port names.
+
 DIR receives ca1.pem, ca2.pem, client.pem, client.key and log.jsonl (one line a request). What it does is chosen by the
 object's name or, for collections, by labelSelector=scenario=NAME. Files in DIR that tests write steer it while it runs:
 valid-tokens (one a line; absent: every request is accepted) and use-ca2 (new connections get a certificate of the
@@ -12,6 +14,8 @@ import base64
 import http.server
 import json
 import os
+import select
+import socket
 import socketserver
 import ssl
 import subprocess
@@ -155,6 +159,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
+    def do_CONNECT(self):
+        self.record("")
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port))) as upstream:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            relay(self.connection, upstream)
+        self.close_connection = True
+
     # ---- one object ----
 
     def single(self, name, line, body):
@@ -281,6 +293,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
         # A custom resource's list: continue is there and empty, metadata comes last.
         self.reply(200, {"kind": "PodList", "items": page, "metadata": {
             "resourceVersion": "77", "continue": str(start + limit) if more else ""}})
+
+
+def relay(a, b):
+    while True:
+        for source in select.select((a, b), (), ())[0]:
+            data = source.recv(65536)
+            if not data:
+                return
+            (b if source is a else a).sendall(data)
+
+
+class Socks(socketserver.StreamRequestHandler):
+    """SOCKS 5 without authentication, IPv4 addresses only (RFC 1928)."""
+
+    def handle(self):
+        self.rfile.read(self.rfile.read(2)[1])
+        self.wfile.write(b"\x05\x00")
+        if self.rfile.read(4) != b"\x05\x01\x00\x01":
+            return
+        host, port = socket.inet_ntoa(self.rfile.read(4)), int.from_bytes(self.rfile.read(2), "big")
+        with lock, open(in_dir("log.jsonl"), "a") as f:
+            f.write(json.dumps({"method": "SOCKS", "path": "%s:%d" % (host, port)}) + "\n")
+        with socket.create_connection((host, port)) as upstream:
+            self.wfile.write(b"\x05\x00\x00\x01" + b"\x00" * 6)
+            relay(self.connection, upstream)
 
 
 class Watch:
@@ -419,6 +456,12 @@ contexts = []
 if not PLAIN:
     make_certificates()
     contexts = [tls_context("1"), tls_context("2")]
+else:
+    socks = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Socks)
+    socks.daemon_threads = True
+    threading.Thread(target=socks.serve_forever, daemon=True).start()
+    with open(in_dir("socks-port"), "w") as f:
+        f.write(str(socks.server_address[1]))
 server = Server(("127.0.0.1", 0), Handler)
 print("READY %d" % server.server_address[1], flush=True)
 server.serve_forever()

@@ -139,6 +139,31 @@ static void test_send__no_credentials_over_plain_http(void **state) {
     k8s_peer_stop(&plain);
 }
 
+static void test_send__through_the_kubeconfigs_proxy(void **state) {
+    struct k8s_peer proxy;
+    (void)state;
+    k8s_peer_start(&proxy, true);
+    char *socks = k8s_peer_read(&proxy, "socks-port");
+    struct k8s_config *config = k8s_peer_config(&peer);
+    const char *urls[] = {arena_printf(config->arena, "http://127.0.0.1:%d", proxy.port),
+                          arena_printf(config->arena, "socks5://127.0.0.1:%s", socks)};
+    const char *methods[] = {"CONNECT", "SOCKS"};
+    config->token = secret_new("secret-token", 12);
+    for (size_t i = 0; i < 2; i++) {
+        config->proxy_url = urls[i];
+        struct k8s_client *c = k8s_peer_client(loop, config);
+        struct k8s_reply r = k8s_peer_get(c, "plain");
+        assert_string_equal(seen(&r, "authorization"), "Bearer secret-token");
+        expect(&r, ERR_NONE);
+        assert_int_equal(k8s_peer_count(&proxy, methods[i]), 1);
+        k8s_client_free(c);
+    }
+    assert_int_equal(k8s_peer_count(&proxy, "secret-token"), 0); /* the proxy sees the host and nothing else */
+    k8s_config_free(config);
+    free(socks);
+    k8s_peer_stop(&proxy);
+}
+
 /* ---- 401 and rotation ---- */
 
 static void test_token_file__rotated_then_401_then_ok(void **state) {
@@ -511,6 +536,7 @@ int main(void) {
         cmocka_unit_test(test_send__client_certificate),
         cmocka_unit_test(test_send__tls_server_name_and_trust),
         cmocka_unit_test(test_send__no_credentials_over_plain_http),
+        cmocka_unit_test(test_send__through_the_kubeconfigs_proxy),
         cmocka_unit_test(test_token_file__rotated_then_401_then_ok),
         cmocka_unit_test(test_static_token__401_is_final),
         cmocka_unit_test(test_read__retried_as_the_server_asks),

@@ -147,13 +147,18 @@ def test_list_pages_merge_and_selectors(cluster):
     assert [item["metadata"]["name"] for item in one["items"]] == ["page-3"]
 
 
-def test_list_effect_reads_more_than_one_page(cluster):
+@pytest.fixture(scope="module")
+def many(cluster):
+    """620 ConfigMaps in kube-public, label many=x: more than a page."""
     def make(start):
         for i in range(start, 620, 4):
             cluster.api.create("configmaps", {"metadata": {"name": f"many-{i:04}", "labels": {"many": "x"}}}, "kube-public")
     threads = [threading.Thread(target=make, args=(n,)) for n in range(4)]
     [t.start() for t in threads]
     [t.join() for t in threads]
+
+
+def test_list_effect_reads_more_than_one_page(cluster, many):
     value = ok(call(cluster, "K8S_LIST", resource="configmaps", namespace="kube-public", labelSelector="many=x"))
     assert [item["metadata"]["name"] for item in value["items"]] == [f"many-{i:04}" for i in range(620)]
     requests = cluster.audit_requests("cni-iam/0.0-test")
@@ -402,6 +407,73 @@ def test_client_certificate(cluster):
     ok(call(cluster, "K8S_GET", resource="namespaces", name="default", kubeconfig=config))
 
 
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters:
+- name: c
+  cluster: {{server: '{server}', certificate-authority: '{ca}', tls-server-name: 'localhost'}}
+users:
+- name: u
+  user: {user}
+contexts:
+- {{name: x, context: {{cluster: c, user: u}}}}
+current-context: x
+"""
+
+
+def kubeconfig_with(cluster, tmp_path, user):
+    path = tmp_path / "kubeconfig"
+    path.write_text(KUBECONFIG.format(server=cluster.server, ca=cluster.ca_file, user=json.dumps(user)))
+    return path
+
+
+def test_exec_plugin(cluster, account, tmp_path):
+    name, _ = account
+    token = cluster.mint_token("default", name)
+    plugin = tmp_path / "plugin"
+    plugin.write_text("""#!/bin/sh
+cat <<END
+{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "%s"}}
+END
+""" % token)
+    plugin.chmod(0o755)
+    config = kubeconfig_with(cluster, tmp_path, {"exec": {
+        "command": "./plugin", "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}})
+    refused(call(cluster, "K8S_GET", **SA, name="default", kubeconfig=config), "Forbidden",
+            f"system:serviceaccount:default:{name}")
+
+
+def test_impersonation(cluster, tmp_path):
+    config = kubeconfig_with(cluster, tmp_path, {"token": cluster.tokens["admin"], "as": "mallory", "as-groups": ["g"],
+                                                 "as-user-extra": {"Example.com/Scope": ["v"]}})
+    refused(call(cluster, "K8S_GET", **SA, name="default", kubeconfig=config), "Forbidden", '"mallory"')
+
+
+def test_token_file_of_a_service_account(cluster, account):
+    name, _ = account
+    config = cluster.operator_kubeconfig("default", name, token_file=True)
+    refused(call(cluster, "K8S_GET", **SA, name="default", kubeconfig=config), "Forbidden",
+            f"system:serviceaccount:default:{name}")
+
+
+def test_the_same_file_as_kubectl_reads(cluster, account, tmp_path):
+    """Two files in KUBECONFIG, the cluster in one and the user in the other."""
+    name, _ = account
+    token = cluster.mint_token("default", name)
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text(json.dumps({"clusters": [{"name": "c", "cluster": {
+        "server": cluster.server, "certificate-authority": os.path.relpath(cluster.ca_file, tmp_path)}}]}))
+    two.write_text(json.dumps({"current-context": "x", "users": [{"name": "u", "user": {"token": token}}],
+                               "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}]}))
+    env = dict(os.environ, KUBECONFIG=f"{tmp_path}/none:{one}:{two}", HOME=str(tmp_path))
+    ours = subprocess.run([K8S_CALL, "K8S_GET", "resource=namespaces", "name=default"], env=env, capture_output=True,
+                          text=True)
+    theirs = subprocess.run([cluster.kubectl_path, "get", "namespace", "default"], env=env, capture_output=True, text=True)
+    assert f"system:serviceaccount:default:{name}" in theirs.stderr
+    refused(json.loads(ours.stdout), "Forbidden", f"system:serviceaccount:default:{name}")
+
+
 def test_user_agent_and_audit_id(cluster):
     answer = call(cluster, "K8S_GET", resource="namespaces", name="default")
     assert len(answer["requestId"]) == 36
@@ -464,7 +536,7 @@ def test_watch_refusals(cluster, account):
     assert malformed["http"] == 500 and malformed["error"] == "Invalid", malformed
 
 
-def test_list_expired_continue_token(cluster):
+def test_list_expired_continue_token(cluster, many):
     """With compaction every 3 s the token dies within half a minute."""
     first = ok(call(cluster, "LIST", resource="configmaps", namespace="kube-public", limit=3))
     deadline = time.monotonic() + 60
