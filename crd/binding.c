@@ -9,13 +9,13 @@ static bool is_binding(const json *o) {
     return str_eq(json_key_str(o, "kind"), CIB_KIND) && str_has_prefix(json_key_str(o, "apiVersion"), CIB_GROUP "/");
 }
 
-static bool has_finalizer(const json *o) {
+/* Every one, also what is no string, so that an index here is the index in the object: a patch counts on it. */
+static void read_finalizers(const json *o, struct cib_binding *b) {
     for (const json *it = json_first(json_array(o, "metadata.finalizers")); it != NULL; it = it->next) {
-        if (json_is_string(it) && str_eq(it->valuestring, CIB_FINALIZER)) {
-            return true;
-        }
+        const char *name = json_is_string(it) ? it->valuestring : "";
+        strlist_add(&b->finalizers, name, b->arena);
+        b->has_finalizer |= str_eq(name, CIB_FINALIZER);
     }
-    return false;
 }
 
 /* A binding that a person wrote in a file has no uid and no resourceVersion yet: both are then "". */
@@ -43,7 +43,7 @@ struct cib_binding *cib_decode(const json *object, struct error *err) {
     struct cib_binding *b = ARENA_NEW(a, struct cib_binding);
     b->arena = a;
     read_meta(object, b);
-    b->has_finalizer = has_finalizer(object);
+    read_finalizers(object, b);
     b->approve = arena_strdup(a, object_annotation(object, CIB_ANNOTATION_APPROVE));
     b->abandon = arena_strdup(a, object_annotation(object, CIB_ANNOTATION_ABANDON));
     b->spec_error = cib_spec_decode(json_get(object, "spec"), &b->spec, a);

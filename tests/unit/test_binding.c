@@ -270,6 +270,8 @@ static void test_cib_decode__metadata(void **state) {
     assert_int_equal(b->generation, 2);
     assert_int_equal(b->deletion_ms - b->creation_ms, 1000);
     assert_true(b->has_finalizer);
+    assert_int_equal(b->finalizers.n, 2);
+    assert_string_equal(b->finalizers.v[0], "x/y");
     assert_string_equal(b->approve, "d");
     assert_string_equal(b->abandon, "true");
     assert_false(b->status.present);
@@ -288,6 +290,7 @@ static void test_cib_decode__of_a_file(void **state) {
     assert_string_equal(b->resource_version, "");
     assert_int_equal(b->deletion_ms, 1); /* unreadable, but being deleted */
     assert_false(b->has_finalizer);
+    assert_int_equal(b->finalizers.n, 1); /* counted, so that indexes agree with the object's */
     cib_free(b);
 }
 
