@@ -38,12 +38,12 @@ def make_certificates():
     for n in ("1", "2"):
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
                 "/CN=test CA " + n, "-keyout", f"ca{n}.key", "-out", f"ca{n}.pem")
-        issue(f"server{n}", f"ca{n}", "/CN=api.example", "subjectAltName=IP:127.0.0.1,DNS:api.example")
-    issue("client", "ca1", "/CN=alice", "extendedKeyUsage=clientAuth")
-    issue("client2", "ca1", "/CN=bob", "extendedKeyUsage=clientAuth")
+        sign(f"server{n}", f"ca{n}", "/CN=api.example", "subjectAltName=IP:127.0.0.1,DNS:api.example")
+    sign("client", "ca1", "/CN=alice", "extendedKeyUsage=clientAuth")
+    sign("client2", "ca1", "/CN=bob", "extendedKeyUsage=clientAuth")
 
 
-def issue(name, ca, subject, extension):
+def sign(name, ca, subject, extension):
     with open(os.path.join(DIR, name + ".ext"), "w") as f:
         f.write(extension + "\n")
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject, "-keyout",
