@@ -202,10 +202,10 @@ static bool check_consumers(struct ctx *c, struct node_role_fact *r, bool asked)
         s->consumers_known = true;
     if (GUARD(foreign_consumer, r->foreign == NULL))
         return true;
-    const char *text = "%s; move it to a role of its own, or declare it in spec.nodeRole.foreignConsumers";
+    const char *text = arena_printf(c->a, "%s; move it to a role of its own, or declare it in spec.nodeRole.foreignConsumers", r->foreign);
     if (asked)
-        return ctx_stall(c, G7, REASON_FOREIGN_CONSUMER, text, r->foreign);
-    return ctx_wait(c, G7, REASON_FOREIGN_CONSUMER, 0, text, r->foreign);
+        return ctx_stall(c, G7, REASON_FOREIGN_CONSUMER, "%s", text);
+    return ctx_wait(c, G7, REASON_FOREIGN_CONSUMER, 0, "%s", text);
 }
 
 static bool soaked(struct ctx *c)
