@@ -52,8 +52,8 @@ static void add_id(json *o, const char *key, const char *value) {
 }
 
 static void add_instant(json *o, const char *key, int64_t ms) {
-    char at[TIMEFMT_MAX];
     if (ms != 0) {
+        char at[TIMEFMT_MAX];
         timefmt_rfc3339(ms, at);
         json_add_str(o, key, at);
     }

@@ -74,7 +74,7 @@ static void read_node_roles(const json *j, struct cib_status *s, struct arena *a
 
     size_t max = json_array_size(roles);
     max = max < CIB_NODE_ROLES_MAX ? max : CIB_NODE_ROLES_MAX;
-    s->node_roles = max > 0 ? ARENA_ARRAY(a, max, struct cib_node_role) : NULL;
+    s->node_roles = ARENA_ARRAY(a, max + 1, struct cib_node_role);
     for (const json *it = json_first(roles); it != NULL && s->nnode_roles < max; it = it->next) {
         if (!str_empty(json_str(it, "arn"))) {
             read_node_role(it, &s->node_roles[s->nnode_roles++], a);
