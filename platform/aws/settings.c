@@ -43,12 +43,13 @@ static char *read_text(const char *path, size_t max, struct arena *a, struct err
     return text;
 }
 
-static bool load_ini(const char *path, bool must_exist, const struct ini **out, struct arena *a, struct error *err)
+/* A file that is not there is an empty one, as for the SDKs. */
+static bool load_ini(const char *path, const struct ini **out, struct arena *a, struct error *err)
 {
     *out = NULL;
     char *text = read_text(path, INI_TEXT_MAX, a, err);
     if (!text)
-        return err->code == ERR_NOT_FOUND && !must_exist;
+        return err->code == ERR_NOT_FOUND;
     *out = ini_parse(text, strlen(text), a, err);
     return *out || error_wrap(err, "%s", path);
 }
@@ -97,8 +98,8 @@ struct aws_settings *aws_settings_load(struct arena *a, const char *region_flag,
     s->profile_is_explicit = profile != NULL;
     s->config_file = str_or(variable("AWS_CONFIG_FILE"), home_path("config", a));
     s->credentials_file = str_or(variable("AWS_SHARED_CREDENTIALS_FILE"), home_path("credentials", a));
-    if (!load_ini(s->config_file, variable("AWS_CONFIG_FILE") != NULL, &s->config, a, err) ||
-        !load_ini(s->credentials_file, variable("AWS_SHARED_CREDENTIALS_FILE") != NULL, &s->credentials, a, err))
+    if (!load_ini(s->config_file, &s->config, a, err) ||
+        !load_ini(s->credentials_file, &s->credentials, a, err))
         return NULL;
     const char *section = profile_section(s, a);
     if (s->profile_is_explicit && !ini_has_section(s->config, section) && !ini_has_section(s->credentials, s->profile))
