@@ -72,10 +72,10 @@ static void read_node_role(const json *j, struct cib_node_role *r, struct arena 
 static void read_node_roles(const json *j, struct cib_status *s, struct arena *a) {
     const json *roles = json_array(j, "nodeRoles");
 
-    size_t max = json_array_size(roles);
-    max = max < CIB_NODE_ROLES_MAX ? max : CIB_NODE_ROLES_MAX;
-    s->node_roles = ARENA_ARRAY(a, max + 1, struct cib_node_role);
-    for (const json *it = json_first(roles); it != NULL && s->nnode_roles < max; it = it->next) {
+    if (json_first(roles) != NULL) {
+        s->node_roles = ARENA_ARRAY(a, CIB_NODE_ROLES_MAX, struct cib_node_role);
+    }
+    for (const json *it = json_first(roles); it != NULL && s->nnode_roles < CIB_NODE_ROLES_MAX; it = it->next) {
         if (!str_empty(json_str(it, "arn"))) {
             read_node_role(it, &s->node_roles[s->nnode_roles++], a);
         }

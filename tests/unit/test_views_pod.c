@@ -211,7 +211,7 @@ static const struct pod_case pod_cases[] = {
     {"no container aws-node", POD("", GOOD("else"), STS), POD_CREDENTIAL_NODE, false},
     {"envFrom",
      "{" META ",\"spec\":{\"containers\":[{\"name\":\"aws-node\",\"envFrom\":[{\"configMapRef\":{\"name\":\"c\"}}],"
-              "\"env\":[" PAIR(ROLE) "],\"volumeMounts\":[" MOUNT "]}],\"volumes\":[" STS "]}}",
+     "\"env\":[" PAIR(ROLE) "],\"volumeMounts\":[" MOUNT "]}],\"volumes\":[" STS "]}}",
      POD_CREDENTIAL_NODE, false},
     {"no spec", "{" META "}", POD_CREDENTIAL_NODE, true},
     {"no containers", "{" META ",\"spec\":{\"containers\":[]}}", POD_CREDENTIAL_NODE, true},
