@@ -1,7 +1,7 @@
 #include "platform/os/loop.h"
 
-#include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libwebsockets.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,6 +13,10 @@
 #include <unistd.h>
 
 #include "platform/base/log.h"
+#include "platform/os/timer_heap.h"
+
+#define DELAY_MAX_MS ((int64_t)1000 * 86400 * 365)
+#define LWS_LINES_PER_MINUTE 10
 
 struct loop_fd {
     struct loop *loop;
@@ -24,166 +28,96 @@ struct loop_fd {
     struct loop_fd *next_dead;
 };
 
-struct timer {
-    int64_t at_ms;
-    uint64_t ticket; /* grows: ties fire in the order they were started */
-    timer_fn fire;
-    void *arg;
-};
-
 struct loop {
     struct lws_context *lws;
     struct lws_vhost *vhost;
     int epoll_fd; /* lws owns it once it is adopted */
     int timer_fd, signal_fd;
     struct loop_fd *timer_watch, *signal_watch;
-    struct timer *timers; /* binary heap */
-    size_t ntimers, timers_cap;
-    uint64_t next_ticket;
-    bool quit, dispatching;
+    struct timer_heap timers;
+    bool quit, dispatching, freeing;
     struct loop_fd *dead;
     void (*on_signal)(void *arg, int signo);
     void *on_signal_arg;
-    int64_t heartbeat_ms;
 };
 
-static int64_t clock_ms(clockid_t id)
-{
+static int64_t clock_ms(clockid_t id) {
     struct timespec ts;
     clock_gettime(id, &ts);
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static int64_t boot_ms(void *ctx)
-{
+static int64_t boot_ms(void *ctx) {
     (void)ctx;
     return clock_ms(CLOCK_BOOTTIME);
 }
 
-static int64_t wall_ms(void *ctx)
-{
+static int64_t wall_ms(void *ctx) {
     (void)ctx;
     return clock_ms(CLOCK_REALTIME);
 }
 
-/* --- timers: a heap over one timerfd --------------------------------------------------------------------------------- */
+/* --- timers: a heap over one timerfd --------------------------------------------------------------- */
 
-static bool earlier(const struct timer *a, const struct timer *b)
-{
-    return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->ticket < b->ticket;
-}
-
-static void swap_timers(struct loop *l, size_t i, size_t j)
-{
-    struct timer t = l->timers[i];
-    l->timers[i] = l->timers[j];
-    l->timers[j] = t;
-}
-
-static void sift_up(struct loop *l, size_t i)
-{
-    while (i > 0 && earlier(&l->timers[i], &l->timers[(i - 1) / 2])) {
-        swap_timers(l, i, (i - 1) / 2);
-        i = (i - 1) / 2;
-    }
-}
-
-static void sift_down(struct loop *l, size_t i)
-{
-    for (;;) {
-        size_t least = i;
-        for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < l->ntimers; child++)
-            if (earlier(&l->timers[child], &l->timers[least]))
-                least = child;
-        if (least == i)
-            return;
-        swap_timers(l, i, least);
-        i = least;
-    }
-}
-
-static void arm(struct loop *l)
-{
+static void arm(struct loop *l) {
     struct itimerspec spec = {0};
-    if (l->ntimers) {
-        int64_t at = l->timers[0].at_ms > 0 ? l->timers[0].at_ms : 1;
+    const struct timer *first = timer_heap_first(&l->timers);
+    if (first) {
+        /* A time of 0 would disarm. */
+        int64_t at = first->at_ms > 0 ? first->at_ms : 1;
         spec.it_value.tv_sec = at / 1000;
         spec.it_value.tv_nsec = at % 1000 * 1000000;
     }
     timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
-static void remove_timer(struct loop *l, size_t i)
-{
-    l->timers[i] = l->timers[--l->ntimers];
-    if (i < l->ntimers) {
-        sift_up(l, i);
-        sift_down(l, i);
-    }
-}
-
-static uint64_t timer_start(void *ctx, int64_t delay_ms, timer_fn fire, void *arg)
-{
+static uint64_t timer_start(void *ctx, int64_t delay_ms, timer_fn fire, void *arg) {
     struct loop *l = ctx;
-    if (l->ntimers >= LOOP_TIMERS_MAX)
-        die("more than %d timers", LOOP_TIMERS_MAX);
-    if (l->ntimers == l->timers_cap) {
-        l->timers_cap = l->timers_cap ? l->timers_cap * 2 : 64;
-        l->timers = realloc(l->timers, l->timers_cap * sizeof *l->timers);
-        if (!l->timers)
-            die("out of memory");
-    }
-    uint64_t ticket = ++l->next_ticket;
-    l->timers[l->ntimers++] =
-        (struct timer){.at_ms = boot_ms(NULL) + (delay_ms > 0 ? delay_ms : 0), .ticket = ticket, .fire = fire, .arg = arg};
-    sift_up(l, l->ntimers - 1);
-    arm(l);
+    int64_t delay = delay_ms < 0 ? 0 : delay_ms > DELAY_MAX_MS ? DELAY_MAX_MS : delay_ms;
+    uint64_t ticket = timer_heap_add(&l->timers, boot_ms(NULL) + delay, fire, arg);
+    if (timer_heap_first(&l->timers)->ticket == ticket)
+        arm(l);
     return ticket;
 }
 
-static void timer_stop(void *ctx, uint64_t ticket)
-{
+static void timer_stop(void *ctx, uint64_t ticket) {
     struct loop *l = ctx;
-    for (size_t i = 0; ticket && i < l->ntimers; i++)
-        if (l->timers[i].ticket == ticket) {
-            remove_timer(l, i);
-            arm(l);
-            return;
-        }
+    const struct timer *first = timer_heap_first(&l->timers);
+    bool was_first = first && first->ticket == ticket;
+    if (timer_heap_remove(&l->timers, ticket) && was_first)
+        arm(l);
 }
 
-static void on_timer_fd(void *arg, int fd, unsigned io)
-{
+static void on_timer_fd(void *arg, int fd, unsigned io) {
     struct loop *l = arg;
     uint64_t count;
     (void)io;
     if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN)
-        log_write(LOG_LEVEL_ERROR, "loop", "timerfd can not be read", NULL, 0);
+        die("the timerfd can not be read: %s", strerror(errno));
     /* What is started by a timer that fires now waits for the next turn, so that a turn ends. */
-    uint64_t last = l->next_ticket;
-    while (l->ntimers && l->timers[0].at_ms <= boot_ms(NULL) && l->timers[0].ticket <= last && !l->quit) {
-        struct timer t = l->timers[0];
-        remove_timer(l, 0);
+    uint64_t last = l->timers.last_ticket;
+    const struct timer *first;
+    while ((first = timer_heap_first(&l->timers)) && first->at_ms <= boot_ms(NULL) && first->ticket <= last &&
+           !l->quit) {
+        struct timer t = timer_heap_take(&l->timers);
         t.fire(t.arg);
     }
     arm(l);
 }
 
-struct clock loop_clock(struct loop *l)
-{
+struct clock loop_clock(struct loop *l) {
     return (struct clock){
         .ctx = l, .wall_ms = wall_ms, .boot_ms = boot_ms, .timer_start = timer_start, .timer_stop = timer_stop};
 }
 
-/* --- descriptors ------------------------------------------------------------------------------------------------------- */
+/* --- descriptors
+ * ------------------------------------------------------------------------------------------------------- */
 
-static uint32_t to_epoll(unsigned io)
-{
+static uint32_t to_epoll(unsigned io) {
     return (io & LOOP_READ ? EPOLLIN : 0u) | (io & LOOP_WRITE ? EPOLLOUT : 0u);
 }
 
-struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned io, loop_fd_fn fn, void *arg)
-{
+struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned io, loop_fd_fn fn, void *arg) {
     struct loop_fd *w = calloc(1, sizeof *w);
     if (!w)
         die("out of memory");
@@ -194,8 +128,7 @@ struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned io, loop_fd_fn fn, 
     return w;
 }
 
-void loop_fd_set(struct loop_fd *w, unsigned io)
-{
+void loop_fd_set(struct loop_fd *w, unsigned io) {
     struct epoll_event ev = {.events = to_epoll(io), .data.ptr = w};
     if (w->io == io)
         return;
@@ -203,8 +136,7 @@ void loop_fd_set(struct loop_fd *w, unsigned io)
     epoll_ctl(w->loop->epoll_fd, EPOLL_CTL_MOD, w->fd, &ev);
 }
 
-void loop_fd_remove(struct loop_fd *w)
-{
+void loop_fd_remove(struct loop_fd *w) {
     if (!w || w->dead)
         return;
     /* Fails where the descriptor was closed before: the kernel has dropped it then. */
@@ -219,8 +151,7 @@ void loop_fd_remove(struct loop_fd *w)
     w->loop->dead = w;
 }
 
-static void bury(struct loop *l)
-{
+static void bury(struct loop *l) {
     while (l->dead) {
         struct loop_fd *w = l->dead;
         l->dead = w->next_dead;
@@ -228,14 +159,12 @@ static void bury(struct loop *l)
     }
 }
 
-static unsigned from_epoll(uint32_t events)
-{
+static unsigned from_epoll(uint32_t events) {
     return (events & EPOLLIN ? (unsigned)LOOP_READ : 0u) | (events & EPOLLOUT ? (unsigned)LOOP_WRITE : 0u) |
            (events & (EPOLLERR | EPOLLHUP) ? (unsigned)LOOP_ERROR : 0u);
 }
 
-static void dispatch(struct loop *l)
-{
+static void dispatch(struct loop *l) {
     struct epoll_event ev[LOOP_EVENTS_PER_TURN];
     int n = epoll_wait(l->epoll_fd, ev, LOOP_EVENTS_PER_TURN, 0);
     l->dispatching = true;
@@ -246,26 +175,27 @@ static void dispatch(struct loop *l)
     }
     l->dispatching = false;
     bury(l);
-    l->heartbeat_ms = boot_ms(NULL);
 }
 
-static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
-{
+static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
     struct loop *l = lws_context_user(lws_get_context(wsi));
     (void)user;
     (void)in;
     (void)len;
     if ((int)reason == LWS_CALLBACK_RAW_RX_FILE)
         dispatch(l);
-    else if ((int)reason == LWS_CALLBACK_RAW_CLOSE_FILE)
-        l->epoll_fd = -1; /* lws closes it */
+    else if ((int)reason == LWS_CALLBACK_RAW_CLOSE_FILE) {
+        l->epoll_fd = -1; /* libwebsockets closes it */
+        if (!l->freeing)
+            die("libwebsockets gave up the loop's descriptor");
+    }
     return 0;
 }
 
-/* --- signals --------------------------------------------------------------------------------------------------------------- */
+/* --- signals
+ * --------------------------------------------------------------------------------------------------------------- */
 
-static void on_signal_fd(void *arg, int fd, unsigned io)
-{
+static void on_signal_fd(void *arg, int fd, unsigned io) {
     struct loop *l = arg;
     struct signalfd_siginfo info;
     (void)io;
@@ -277,14 +207,12 @@ static void on_signal_fd(void *arg, int fd, unsigned io)
     }
 }
 
-void loop_on_signal(struct loop *l, void (*fn)(void *arg, int signo), void *arg)
-{
+void loop_on_signal(struct loop *l, void (*fn)(void *arg, int signo), void *arg) {
     l->on_signal = fn;
     l->on_signal_arg = arg;
 }
 
-static bool open_signals(struct loop *l)
-{
+static bool open_signals(struct loop *l) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -297,21 +225,30 @@ static bool open_signals(struct loop *l)
     return l->signal_fd >= 0;
 }
 
-/* --- life --------------------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
-static void emit_lws_log(int level, const char *line)
-{
-    size_t n = strcspn(line, "\n");
+/* libwebsockets writes peers' mistakes as errors ("Ran out of header data space"): nothing here is an error of ours,
+ * and a peer must not fill the log. */
+static void emit_lws_log(int level, const char *line) {
+    static int64_t minute;
+    static int written;
+    int64_t now = boot_ms(NULL) / 60000;
+    if (now != minute) {
+        minute = now;
+        written = 0;
+    }
+    if (!log_enabled(LOG_LEVEL_DEBUG) || written++ >= LWS_LINES_PER_MINUTE)
+        return;
     char text[256];
-    snprintf(text, sizeof text, "%.*s", (int)(n < sizeof text ? n : sizeof text - 1), line);
-    /* Peers' mistakes come as errors too: nothing here is an error of ours. */
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(line, "\n"), line);
     LOG_DEBUG("libwebsockets", text, F_INT("level", level));
 }
 
 static const struct lws_protocols protocols[] = {{"loopfd", on_lws, 0, 0, 0, NULL, 0}, {NULL, NULL, 0, 0, 0, NULL, 0}};
 
-static bool open_lws(struct loop *l, struct error *err)
-{
+static bool open_lws(struct loop *l, struct error *err) {
     struct lws_context_creation_info info = {0};
     lws_set_log_level(LLL_ERR | LLL_WARN, emit_lws_log);
     info.port = CONTEXT_PORT_NO_LISTEN;
@@ -329,15 +266,24 @@ static bool open_lws(struct loop *l, struct error *err)
     return true;
 }
 
-struct loop *loop_new(struct error *err)
-{
+/* Started with a closed stdin, stdout or stderr, the next descriptor would take its place, and get our log. */
+static void reserve_stdio(void) {
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        close(fd);
+}
+
+struct loop *loop_new(struct error *err) {
+    reserve_stdio();
     struct loop *l = calloc(1, sizeof *l);
     if (!l)
         die("out of memory");
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     l->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     l->signal_fd = -1;
-    l->heartbeat_ms = boot_ms(NULL);
     if (l->epoll_fd < 0 || l->timer_fd < 0 || !open_signals(l)) {
         error_set(err, ERR_IO, "the event loop can not be made: %s", strerror(errno));
         loop_free(l);
@@ -352,10 +298,10 @@ struct loop *loop_new(struct error *err)
     return l;
 }
 
-void loop_free(struct loop *l)
-{
+void loop_free(struct loop *l) {
     if (!l)
         return;
+    l->freeing = true;
     loop_fd_remove(l->timer_watch);
     loop_fd_remove(l->signal_watch);
     if (l->lws)
@@ -367,41 +313,37 @@ void loop_free(struct loop *l)
     if (l->signal_fd >= 0)
         close(l->signal_fd);
     bury(l);
-    free(l->timers);
+    timer_heap_done(&l->timers);
     free(l);
 }
 
-void loop_run(struct loop *l)
-{
+void loop_run(struct loop *l) {
     while (!l->quit && lws_service(l->lws, 0) >= 0)
         ;
 }
 
-void loop_stop(struct loop *l)
-{
+void loop_stop(struct loop *l) {
     l->quit = true;
     lws_cancel_service(l->lws);
 }
 
-static void nothing(void *arg)
-{
+static void nothing(void *arg) {
     (void)arg;
 }
 
-void loop_turn(struct loop *l, int64_t max_wait_ms)
-{
+void loop_turn(struct loop *l, int64_t max_wait_ms) {
     uint64_t t = timer_start(l, max_wait_ms, nothing, NULL);
     if (!l->quit)
         lws_service(l->lws, 0);
     timer_stop(l, t);
 }
 
-struct lws_context *loop_lws(struct loop *l)
-{
+struct lws_context *loop_lws(struct loop *l) {
     return l->lws;
 }
 
-int64_t loop_heartbeat_boot_ms(const struct loop *l)
-{
-    return l->heartbeat_ms;
+int64_t loop_heartbeat_boot_ms(const struct loop *l) {
+    int64_t now = boot_ms(NULL);
+    const struct timer *first = timer_heap_first(&l->timers);
+    return first && first->at_ms < now ? first->at_ms : now;
 }

@@ -13,6 +13,8 @@
 #include "platform/base/buf.h"
 
 #define STDERR_TAIL_MAX 2048
+#define STDERR_SHOWN_MAX 400
+#define PIECE 16384
 #define POLL_MS 50 /* where the kernel (or valgrind) has no pidfd */
 
 extern char **environ;
@@ -28,13 +30,13 @@ struct process {
     char tail[STDERR_TAIL_MAX + 1];
     size_t tail_n;
     bool exited, timed_out, too_large;
+    bool finishing; /* done is running: cancelling has come too late */
     int status;
     process_done_fn done;
     void *arg;
 };
 
-static void close_watch(struct loop_fd **watch, int *fd)
-{
+static void close_watch(struct loop_fd **watch, int *fd) {
     if (*watch)
         loop_fd_remove(*watch);
     *watch = NULL;
@@ -43,8 +45,7 @@ static void close_watch(struct loop_fd **watch, int *fd)
     *fd = -1;
 }
 
-static void release(struct process *p)
-{
+static void release(struct process *p) {
     close_watch(&p->pid_watch, &p->pid_fd);
     close_watch(&p->out_watch, &p->out_fd);
     close_watch(&p->err_watch, &p->err_fd);
@@ -54,62 +55,40 @@ static void release(struct process *p)
     free(p);
 }
 
-static const char *clean_tail(struct process *p)
-{
+/* The last words on stderr: the reason usually stands there. error_set takes out control bytes. */
+static const char *last_words(struct process *p) {
+    while (p->tail_n > 0 && (p->tail[p->tail_n - 1] == '\n' || p->tail[p->tail_n - 1] == '\r'))
+        p->tail_n--;
     p->tail[p->tail_n] = '\0';
-    for (size_t i = 0; i < p->tail_n; i++)
-        if ((unsigned char)p->tail[i] < 0x20)
-            p->tail[i] = ' ';
-    return p->tail_n ? p->tail : "nothing on stderr";
+    if (p->tail_n == 0)
+        return "nothing on stderr";
+    return p->tail_n > STDERR_SHOWN_MAX ? p->tail + p->tail_n - STDERR_SHOWN_MAX : p->tail;
 }
 
-/* The end of the pipes and of the process come in either order: done when all did. */
-static void finish_if_over(struct process *p)
-{
-    if (!p->exited || p->out_fd >= 0 || p->err_fd >= 0)
-        return;
+static void finish(struct process *p) {
     struct error err;
     error_clear(&err);
-    if (p->timed_out)
-        error_set(&err, ERR_TIMEOUT, "did not end in time and was killed");
-    else if (p->too_large)
+    if (p->too_large)
         error_set(&err, ERR_TOO_LARGE, "wrote more than %zu bytes", PROCESS_OUTPUT_MAX);
+    else if (p->timed_out)
+        error_set(&err, ERR_TIMEOUT, "did not end in time and was killed");
     else if (!WIFEXITED(p->status))
         error_set(&err, ERR_IO, "was ended by signal %d", WTERMSIG(p->status));
     else if (WEXITSTATUS(p->status) != 0)
-        error_set(&err, ERR_IO, "exit status %d: %.200s", WEXITSTATUS(p->status), clean_tail(p));
+        error_set(&err, ERR_IO, "exit status %d: %s", WEXITSTATUS(p->status), last_words(p));
+    p->finishing = true;
     p->done(p->arg, buf_str(&p->out), p->out.n, &err);
     release(p);
 }
 
-static void kill_group(struct process *p)
-{
+static void kill_group(struct process *p) {
+    if (p->exited)
+        return; /* its id may be another's by now */
     kill(-p->pid, SIGKILL);
     kill(p->pid, SIGKILL);
 }
 
-static void on_out(void *arg, int fd, unsigned io)
-{
-    struct process *p = arg;
-    char piece[16384];
-    (void)io;
-    ssize_t n = read(fd, piece, sizeof piece);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n > 0) {
-        if (!buf_append(&p->out, piece, (size_t)n) && !p->too_large) {
-            p->too_large = true;
-            kill_group(p);
-        }
-        explicit_bzero(piece, sizeof piece);
-        return;
-    }
-    close_watch(&p->out_watch, &p->out_fd);
-    finish_if_over(p);
-}
-
-static void keep_tail(struct process *p, const char *s, size_t n)
-{
+static void keep_tail(struct process *p, const char *s, size_t n) {
     if (n > STDERR_TAIL_MAX) {
         s += n - STDERR_TAIL_MAX;
         n = STDERR_TAIL_MAX;
@@ -123,54 +102,85 @@ static void keep_tail(struct process *p, const char *s, size_t n)
     p->tail_n += n;
 }
 
-static void on_err(void *arg, int fd, unsigned io)
-{
-    struct process *p = arg;
-    char piece[4096];
-    (void)io;
-    ssize_t n = read(fd, piece, sizeof piece);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+static void keep_out(struct process *p, const char *s, size_t n) {
+    if (p->too_large || buf_append(&p->out, s, n))
         return;
-    if (n > 0) {
-        keep_tail(p, piece, (size_t)n);
-        return;
-    }
-    close_watch(&p->err_watch, &p->err_fd);
-    finish_if_over(p);
+    p->too_large = true;
+    kill_group(p);
 }
 
-static bool reap(struct process *p)
-{
-    if (waitpid(p->pid, &p->status, WNOHANG) != p->pid)
+/* One piece of a pipe; false when it has ended or has nothing now. */
+static bool read_piece(struct process *p, int fd, void (*keep)(struct process *p, const char *s, size_t n),
+                       bool *ended) {
+    char piece[PIECE];
+    ssize_t n = read(fd, piece, sizeof piece);
+    *ended = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+    if (n <= 0)
         return false;
-    p->exited = true;
-    /* A grandchild may hold the pipes open: it was told to live in our group and goes with it. */
-    kill(-p->pid, SIGKILL);
-    close_watch(&p->pid_watch, &p->pid_fd);
+    keep(p, piece, (size_t)n);
+    explicit_bzero(piece, (size_t)n);
     return true;
 }
 
-static void on_exit_fd(void *arg, int fd, unsigned io)
-{
+static void on_out(void *arg, int fd, unsigned io) {
     struct process *p = arg;
-    (void)fd;
+    bool ended;
     (void)io;
-    if (reap(p))
-        finish_if_over(p);
+    read_piece(p, fd, keep_out, &ended);
+    if (ended)
+        close_watch(&p->out_watch, &p->out_fd);
 }
 
-static void on_poll(void *arg)
-{
+static void on_err(void *arg, int fd, unsigned io) {
+    struct process *p = arg;
+    bool ended;
+    (void)io;
+    read_piece(p, fd, keep_tail, &ended);
+    if (ended)
+        close_watch(&p->err_watch, &p->err_fd);
+}
+
+/* What the helper wrote before it ended is in the pipes by now. Their end is not waited for: something that it left
+ * running (a browser for a login) may hold them open for as long as it lives. */
+static void drain_pipes(struct process *p) {
+    bool ended;
+    for (size_t i = 0; p->out_fd >= 0 && i <= PROCESS_OUTPUT_MAX / PIECE && read_piece(p, p->out_fd, keep_out, &ended);
+         i++)
+        ;
+    for (size_t i = 0; p->err_fd >= 0 && i <= PROCESS_OUTPUT_MAX / PIECE && read_piece(p, p->err_fd, keep_tail, &ended);
+         i++)
+        ;
+}
+
+/* Once it has ended and was not killed by us, its group is left alone; killed, the group goes with it while its id is
+ * still taken. */
+static bool reap(struct process *p) {
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != p->pid)
+        return false;
+    if (p->timed_out || p->too_large)
+        kill(-p->pid, SIGKILL);
+    waitpid(p->pid, &p->status, 0);
+    p->exited = true;
+    drain_pipes(p);
+    finish(p);
+    return true;
+}
+
+static void on_exit_fd(void *arg, int fd, unsigned io) {
+    (void)fd;
+    (void)io;
+    reap(arg);
+}
+
+static void on_poll(void *arg) {
     struct process *p = arg;
     p->poll = 0;
-    if (reap(p))
-        finish_if_over(p);
-    else
+    if (!reap(p))
         p->poll = p->clock.timer_start(p->clock.ctx, POLL_MS, on_poll, p);
 }
 
-static void on_deadline(void *arg)
-{
+static void on_deadline(void *arg) {
     struct process *p = arg;
     p->deadline = 0;
     p->timed_out = true;
@@ -178,8 +188,7 @@ static void on_deadline(void *arg)
 }
 
 /* The environment of ours, with "NAME=value" of the request in place of or after it. */
-static char **merge_environment(const char *const *extra)
-{
+static char **merge_environment(const char *const *extra) {
     size_t n = 0, m = 0;
     while (environ[n])
         n++;
@@ -202,8 +211,7 @@ static char **merge_environment(const char *const *extra)
     return env;
 }
 
-static int spawn(struct process *p, const struct process_request *r, int out, int err)
-{
+static int spawn(struct process *p, const struct process_request *r, int out, int err) {
     posix_spawn_file_actions_t fa;
     posix_spawnattr_t at;
     sigset_t none, all;
@@ -229,8 +237,7 @@ static int spawn(struct process *p, const struct process_request *r, int out, in
     return rc;
 }
 
-static void watch(struct process *p, int64_t deadline_ms)
-{
+static void watch(struct process *p, int64_t deadline_ms) {
     p->out_watch = loop_fd_add(p->loop, p->out_fd, LOOP_READ, on_out, p);
     p->err_watch = loop_fd_add(p->loop, p->err_fd, LOOP_READ, on_err, p);
     p->pid_fd = (int)syscall(SYS_pidfd_open, p->pid, 0);
@@ -242,8 +249,7 @@ static void watch(struct process *p, int64_t deadline_ms)
 }
 
 struct process *process_start(struct loop *l, const struct process_request *r, process_done_fn done, void *arg,
-                              struct error *err)
-{
+                              struct error *err) {
     int out[2], errs[2];
     if (pipe2(out, O_CLOEXEC) < 0)
         return error_set(err, ERR_IO, "no pipe: %s", strerror(errno)), NULL;
@@ -255,7 +261,8 @@ struct process *process_start(struct loop *l, const struct process_request *r, p
     struct process *p = calloc(1, sizeof *p);
     if (!p)
         die("out of memory");
-    *p = (struct process){.loop = l, .clock = loop_clock(l), .pid_fd = -1, .out_fd = out[0], .err_fd = errs[0], .done = done, .arg = arg};
+    *p = (struct process){
+        .loop = l, .clock = loop_clock(l), .pid_fd = -1, .out_fd = out[0], .err_fd = errs[0], .done = done, .arg = arg};
     buf_init(&p->out, PROCESS_OUTPUT_MAX);
     int rc = spawn(p, r, out[1], errs[1]);
     close(out[1]);
@@ -271,13 +278,10 @@ struct process *process_start(struct loop *l, const struct process_request *r, p
     return p;
 }
 
-void process_cancel(struct process *p)
-{
-    if (!p)
+void process_cancel(struct process *p) {
+    if (!p || p->finishing)
         return;
-    if (!p->exited) {
-        kill_group(p);
-        waitpid(p->pid, &p->status, 0);
-    }
+    kill_group(p);
+    waitpid(p->pid, &p->status, 0);
     release(p);
 }
