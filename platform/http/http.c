@@ -4,35 +4,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "platform/base/log.h"
 #include "platform/base/str.h"
-#include "platform/base/timefmt.h"
 #include "platform/http/http_internal.h"
 
-#define RETRY_AFTER_MAX_MS 300000
 #define CONNECTIONS_CACHED_MAX 16L
 
-/* --- the end of a request ------------------------------------------------------------------------------------------------ */
+/* --- the end of a request
+ * ------------------------------------------------------------------------------------------------ */
 
-static void unlink_request(struct http_request *r)
-{
+static void unlink_request(struct http_request *r) {
     if (r->prev)
         r->prev->next = r->next;
-    else if (r->client->requests == r)
+    else
         r->client->requests = r->next;
     if (r->next)
         r->next->prev = r->prev;
+    r->client->nrequests--;
 }
 
-static void wipe_list(struct curl_slist *l)
-{
+static void wipe_list(struct curl_slist *l) {
     for (struct curl_slist *it = l; it; it = it->next)
         explicit_bzero(it->data, strlen(it->data));
     curl_slist_free_all(l);
 }
 
-static void free_request(struct http_request *r)
-{
+static void free_request(struct http_request *r) {
     if (r->easy) {
         curl_multi_remove_handle(r->client->multi, r->easy);
         curl_easy_cleanup(r->easy);
@@ -43,18 +39,16 @@ static void free_request(struct http_request *r)
     if (r->request_body)
         explicit_bzero(r->request_body, r->request_body_n);
     free(r->request_body);
-    free(r->url);
-    http_forget_headers(r);
+    free(r->method);
+    headers_done(&r->headers);
     buf_done_secret(&r->body);
     free(r);
 }
 
-/* loop.md's order: first whether anything was sent, then what became of it. */
-static void classify(struct http_request *r, CURLcode rc, struct error *err)
-{
-    long sent = 0;
+/* First whether the request went out at all, then what became of it: curl's codes alone do not tell ("Received
+ * HTTP/0.9" after junk has the code of an unsupported protocol). */
+static void classify(struct http_request *r, CURLcode rc, struct error *err) {
     const char *text = r->curl_error[0] ? r->curl_error : curl_easy_strerror(rc);
-    curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &sent);
     error_clear(err);
     if (rc == CURLE_OK)
         return;
@@ -62,7 +56,7 @@ static void classify(struct http_request *r, CURLcode rc, struct error *err)
         error_set(err, ERR_TOO_LARGE, "the answer is larger than allowed");
     else if (r->ended_by_us)
         error_set(err, ERR_CANCELLED, "ended by us");
-    else if (sent == 0)
+    else if (r->sends == 0)
         error_set(err, ERR_UNREACHABLE, "not sent: %s", text);
     else if (rc == CURLE_OPERATION_TIMEDOUT)
         error_set(err, ERR_TIMEOUT, "no whole answer in time: %s", text);
@@ -70,8 +64,7 @@ static void classify(struct http_request *r, CURLcode rc, struct error *err)
         error_set(err, ERR_LOST, "the answer was lost: %s", text);
 }
 
-static void finish(struct http_request *r, CURLcode rc)
-{
+static void finish(struct http_request *r, CURLcode rc) {
     struct http_response response;
     http_fill_response(r, &response);
     classify(r, rc, &response.error);
@@ -86,8 +79,7 @@ static void finish(struct http_request *r, CURLcode rc)
     free_request(r);
 }
 
-static void drain(struct http_client *c)
-{
+static void drain(struct http_client *c) {
     int left;
     CURLMsg *m;
     while ((m = curl_multi_info_read(c->multi, &left))) {
@@ -101,8 +93,7 @@ static void drain(struct http_client *c)
 }
 
 /* Requests that were cancelled or made inside a callback of curl, where handles may be neither removed nor added. */
-static void sweep(struct http_client *c)
-{
+static void sweep(struct http_client *c) {
     for (struct http_request *r = c->requests, *next; r; r = next) {
         next = r->next;
         if (r->cancelled) {
@@ -115,28 +106,47 @@ static void sweep(struct http_client *c)
     }
 }
 
-static void act(struct http_client *c, curl_socket_t fd, int mask)
-{
+static void free_options(struct http_client *c) {
+    free(c->ca_pem);
+    free(c->tls_server_name);
+    free(c->proxy_url);
+    free(c->user_agent);
+    secret_free(c->cert);
+    secret_free(c->key);
+}
+
+static void destroy(struct http_client *c) {
+    while (c->requests)
+        free_request(c->requests);
+    curl_multi_cleanup(c->multi); /* may still call the socket and timer functions */
+    c->clock.timer_stop(c->clock.ctx, c->timer);
+    free_options(c);
+    free(c);
+}
+
+static void act(struct http_client *c, curl_socket_t fd, int mask) {
     int running;
-    c->in_curl = true;
+    c->acting = c->in_curl = true;
     curl_multi_socket_action(c->multi, fd, mask, &running);
     c->in_curl = false;
     drain(c);
     sweep(c);
+    c->acting = false;
+    if (c->dying)
+        destroy(c);
 }
 
-/* --- curl on the loop ------------------------------------------------------------------------------------------------------- */
+/* --- curl on the loop
+ * ------------------------------------------------------------------------------------------------------- */
 
-static void on_io(void *arg, int fd, unsigned io)
-{
+static void on_io(void *arg, int fd, unsigned io) {
     int mask = (io & LOOP_READ ? CURL_CSELECT_IN : 0) | (io & LOOP_WRITE ? CURL_CSELECT_OUT : 0);
     if (io & LOOP_ERROR)
         mask |= CURL_CSELECT_IN | CURL_CSELECT_OUT;
     act(arg, fd, mask);
 }
 
-static int on_socket_change(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
+static int on_socket_change(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg) {
     struct http_client *c = arg;
     struct loop_fd *w = socket_arg;
     unsigned io = (what & CURL_POLL_IN ? (unsigned)LOOP_READ : 0u) | (what & CURL_POLL_OUT ? (unsigned)LOOP_WRITE : 0u);
@@ -153,15 +163,13 @@ static int on_socket_change(CURL *easy, curl_socket_t fd, int what, void *arg, v
     return 0;
 }
 
-static void on_timer(void *arg)
-{
+static void on_timer(void *arg) {
     struct http_client *c = arg;
     c->timer = 0;
     act(c, CURL_SOCKET_TIMEOUT, 0);
 }
 
-static int on_timer_change(CURLM *multi, long timeout_ms, void *arg)
-{
+static int on_timer_change(CURLM *multi, long timeout_ms, void *arg) {
     struct http_client *c = arg;
     (void)multi;
     c->clock.timer_stop(c->clock.ctx, c->timer);
@@ -169,28 +177,17 @@ static int on_timer_change(CURLM *multi, long timeout_ms, void *arg)
     return 0;
 }
 
-/* --- clients ------------------------------------------------------------------------------------------------------------------ */
+/* --- clients
+ * ------------------------------------------------------------------------------------------------------------------ */
 
-static char *copy(const char *s)
-{
+static char *copy(const char *s) {
     char *c = s ? strdup(s) : NULL;
     if (s && !c)
         die("out of memory");
     return c;
 }
 
-static void free_options(struct http_client *c)
-{
-    free(c->ca_pem);
-    free(c->tls_server_name);
-    free(c->proxy_url);
-    free(c->user_agent);
-    secret_free(c->cert);
-    secret_free(c->key);
-}
-
-static void take_options(struct http_client *c, const struct http_client_options *o)
-{
+static void take_options(struct http_client *c, const struct http_client_options *o) {
     c->ca_pem = copy(o->ca_pem);
     c->tls_server_name = copy(str_empty(o->tls_server_name) ? NULL : o->tls_server_name);
     c->proxy_url = copy(o->proxy_url);
@@ -202,18 +199,26 @@ static void take_options(struct http_client *c, const struct http_client_options
     c->connect_timeout_ms = o->connect_timeout_ms;
 }
 
-static void init_curl_once(void)
-{
+static bool valid_options(const struct http_client_options *o, struct error *err) {
+    error_clear(err);
+    if (!o->client_cert_pem != !o->client_key_pem)
+        return error_set(err, ERR_INVALID, "a client certificate needs its key, and a key its certificate");
+    if (!str_empty(o->tls_server_name) && !url_host_is_valid(o->tls_server_name))
+        return error_set(err, ERR_INVALID, "\"%.100s\" is no TLS server name", o->tls_server_name);
+    return true;
+}
+
+static void init_curl_once(void) {
     static bool done;
     if (!done && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         die("libcurl does not start");
     done = true;
 }
 
-struct http_client *http_client_new(struct loop *l, const struct http_client_options *o, struct error *err)
-{
+struct http_client *http_client_new(struct loop *l, const struct http_client_options *o, struct error *err) {
     init_curl_once();
-    error_clear(err);
+    if (!valid_options(o, err))
+        return NULL;
     struct http_client *c = calloc(1, sizeof *c);
     if (!c)
         die("out of memory");
@@ -231,51 +236,62 @@ struct http_client *http_client_new(struct loop *l, const struct http_client_opt
     return c;
 }
 
-void http_client_free(struct http_client *c)
-{
+void http_client_free(struct http_client *c) {
     if (!c)
         return;
-    while (c->requests)
-        free_request(c->requests);
-    curl_multi_cleanup(c->multi); /* may still call the socket and timer functions */
-    c->clock.timer_stop(c->clock.ctx, c->timer);
-    free_options(c);
-    free(c);
+    if (!c->acting) {
+        destroy(c);
+        return;
+    }
+    c->dying = true;
+    for (struct http_request *r = c->requests; r; r = r->next)
+        r->cancelled = true;
 }
 
-bool http_client_reconfigure(struct http_client *c, const struct http_client_options *o, struct error *err)
-{
+bool http_client_reconfigure(struct http_client *c, const struct http_client_options *o, struct error *err) {
     /* Pooled connections are keyed by their TLS settings, blobs included: a changed one is never reused. */
-    error_clear(err);
+    if (!valid_options(o, err))
+        return false;
     struct http_client old = *c;
     take_options(c, o);
     free_options(&old);
     return true;
 }
 
-/* --- requests --------------------------------------------------------------------------------------------------------------------- */
+/* --- requests
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
-struct http_request *http_start(struct http_client *c, const struct http_call *call, http_done_fn done, void *arg,
-                                struct error *err)
-{
+static struct http_request *new_request(struct http_client *c, const struct http_call *call, http_done_fn done,
+                                        void *arg) {
     struct http_request *r = calloc(1, sizeof *r);
     if (!r)
         die("out of memory");
     r->client = c;
     r->stream = call->on_data != NULL;
     r->changes_something = call->changes_something;
-    r->secret_body = call->secret_body;
     r->max_body = call->max_body ? call->max_body : HTTP_BODY_MAX;
     r->done = done;
     r->on_headers = call->on_headers;
     r->on_data = call->on_data;
     r->arg = arg;
-    buf_init(&r->body, r->max_body + 1);
+    buf_init(&r->body, r->max_body);
     r->next = c->requests;
     if (c->requests)
         c->requests->prev = r;
     c->requests = r;
+    c->nrequests++;
+    return r;
+}
+
+struct http_request *http_start(struct http_client *c, const struct http_call *call, http_done_fn done, void *arg,
+                                struct error *err) {
     error_clear(err);
+    if (c->dying)
+        return error_set(err, ERR_CANCELLED, "the client is being closed"), NULL;
+    if (c->nrequests >= HTTP_REQUESTS_MAX)
+        return error_set(err, ERR_TOO_LARGE, "more than %d requests at once", HTTP_REQUESTS_MAX), NULL;
+    struct http_request *r = new_request(c, call, done, arg);
     if (http_easy_make(r, call, err)) {
         r->waiting = c->in_curl;
         CURLMcode rc = c->in_curl ? CURLM_OK : curl_multi_add_handle(c->multi, r->easy);
@@ -287,8 +303,7 @@ struct http_request *http_start(struct http_client *c, const struct http_call *c
     return NULL;
 }
 
-void http_cancel(struct http_request *r)
-{
+void http_cancel(struct http_request *r) {
     if (!r || r->finishing)
         return;
     r->cancelled = true;
@@ -296,15 +311,6 @@ void http_cancel(struct http_request *r)
         free_request(r);
 }
 
-int http_retry_after_ms(const struct http_response *r, int64_t now_wall_ms)
-{
-    const char *value = r->header ? r->header(r, "Retry-After") : NULL;
-    int64_t seconds, at_ms;
-    if (!value)
-        return 0;
-    if (str_to_int64(value, &seconds))
-        return seconds > RETRY_AFTER_MAX_MS / 1000 ? RETRY_AFTER_MAX_MS : (int)(seconds * 1000);
-    if (!timefmt_parse_http_date(value, &at_ms) || at_ms <= now_wall_ms)
-        return 0;
-    return at_ms - now_wall_ms > RETRY_AFTER_MAX_MS ? RETRY_AFTER_MAX_MS : (int)(at_ms - now_wall_ms);
+int http_retry_after_ms(const struct http_response *r, int64_t now_wall_ms) {
+    return headers_retry_after_ms(r->header ? r->header(r, "Retry-After") : NULL, now_wall_ms);
 }

@@ -8,127 +8,31 @@
 
 #include "platform/base/str.h"
 #include "platform/http/http_internal.h"
+#include "platform/http/proxy.h"
 
 #define DEADLINE_DEFAULT_MS 40000
-#define DEAD_PEER_MS 30000 /* TCP_USER_TIMEOUT; with the keepalives below a half-open path is found in at most 45 s (K-T1) */
+/* A half-open path is found in at most 45 s (K-T1): a silent one by keepalives, one with unanswered data by the user
+ * timeout. */
+#define KEEPALIVE_IDLE_S 15L
+#define KEEPALIVE_INTERVAL_S 5L
+#define KEEPALIVE_COUNT 3
+#define DEAD_PEER_MS 30000
 
-static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
-{
+static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose) {
     unsigned timeout = DEAD_PEER_MS;
+    int count = KEEPALIVE_COUNT;
     (void)arg;
     (void)purpose;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count); /* curl 7.88 has no option for it */
     return CURL_SOCKOPT_OK;
 }
 
-/* --- headers that come ------------------------------------------------------------------------------------------------ */
+/* --- what is sent
+ * ------------------------------------------------------------------------------------------------------ */
 
-void http_forget_headers(struct http_request *r)
-{
-    for (size_t i = 0; i < r->nheaders; i++) {
-        free(r->headers[i].name);
-        free(r->headers[i].value);
-    }
-    r->nheaders = 0;
-}
-
-static const char *find_header(const struct http_response *response, const char *name)
-{
-    const struct http_request *r = response->headers_;
-    for (size_t i = 0; r && i < r->nheaders; i++)
-        if (str_eq_nocase(r->headers[i].name, name))
-            return r->headers[i].value;
-    return NULL;
-}
-
-static char *trimmed(const char *p, size_t n)
-{
-    while (n && (*p == ' ' || *p == '\t')) {
-        p++;
-        n--;
-    }
-    while (n && (p[n - 1] == ' ' || p[n - 1] == '\t' || p[n - 1] == '\r' || p[n - 1] == '\n'))
-        n--;
-    char *s = strndup(p, n);
-    if (!s)
-        die("out of memory");
-    return s;
-}
-
-static void store_header(struct http_request *r, const char *line, size_t n)
-{
-    const char *colon = memchr(line, ':', n);
-    if (!colon || r->nheaders >= HTTP_HEADERS_MAX)
-        return; /* beyond that nothing we read can stand: a client that sends 128 headers */
-    r->headers[r->nheaders].name = trimmed(line, (size_t)(colon - line));
-    r->headers[r->nheaders++].value = trimmed(colon + 1, n - (size_t)(colon - line) - 1);
-}
-
-void http_fill_response(struct http_request *r, struct http_response *out)
-{
-    long status = 0, connects = 0;
-    curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(r->easy, CURLINFO_NUM_CONNECTS, &connects);
-    memset(out, 0, sizeof *out);
-    out->status = (int)status;
-    out->header = find_header;
-    out->headers_ = r;
-    out->resent = connects > 1;
-}
-
-static void tell_headers(struct http_request *r)
-{
-    struct http_response response;
-    http_fill_response(r, &response);
-    if (response.status < 200 || r->headers_told)
-        return; /* 100 Continue, and a proxy's own answer, are no answer */
-    r->headers_told = true;
-    if (r->on_headers && !r->cancelled)
-        r->on_headers(r->arg, &response);
-}
-
-static size_t on_header(char *p, size_t size, size_t n, void *arg)
-{
-    struct http_request *r = arg;
-    n *= size;
-    r->header_bytes += n;
-    if (r->header_bytes > HTTP_HEADER_MAX) {
-        r->too_large = true;
-        return 0;
-    }
-    if (n >= 5 && memcmp(p, "HTTP/", 5) == 0)
-        http_forget_headers(r); /* a new block: after 100, or after a proxy's CONNECT */
-    else if (n <= 2 && (n == 0 || p[0] == '\r' || p[0] == '\n'))
-        tell_headers(r);
-    else
-        store_header(r, p, n);
-    return r->cancelled ? 0 : n;
-}
-
-static size_t on_body(char *p, size_t size, size_t n, void *arg)
-{
-    struct http_request *r = arg;
-    n *= size;
-    if (r->cancelled)
-        return 0;
-    if (r->stream) {
-        if (r->on_data(r->arg, p, n) && !r->cancelled)
-            return n;
-        r->ended_by_us = true;
-        return 0;
-    }
-    if (r->body.n + n > r->max_body || !buf_append(&r->body, p, n)) {
-        r->too_large = true;
-        return 0;
-    }
-    return n;
-}
-
-/* --- what is sent ------------------------------------------------------------------------------------------------------ */
-
-static void add_header(struct http_request *r, const char *name, const char *value, size_t value_n)
-{
+static void add_header(struct http_request *r, const char *name, const char *value, size_t value_n) {
     size_t name_n = strlen(name);
     char *line = malloc(name_n + value_n + 3);
     if (!line)
@@ -145,16 +49,14 @@ static void add_header(struct http_request *r, const char *name, const char *val
     r->header_list = grown;
 }
 
-static bool valid_header(const char *value, size_t n)
-{
+static bool valid_header(const char *value, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (value[i] == '\r' || value[i] == '\n' || value[i] == '\0')
             return false;
     return true;
 }
 
-static bool add_headers(struct http_request *r, const struct http_call *call, struct error *err)
-{
+static bool add_headers(struct http_request *r, const struct http_call *call, struct error *err) {
     for (size_t i = 0; i < call->nheaders; i++) {
         const struct http_header *h = &call->headers[i];
         const char *value = h->secret_value ? secret_expose(h->secret_value) : str_or(h->value, "");
@@ -168,56 +70,54 @@ static bool add_headers(struct http_request *r, const struct http_call *call, st
 }
 
 /* TLS to another name than the URL's: curl is given the URL with that name, and told where to connect. */
-static void use_server_name(struct http_request *r, const struct url *u)
-{
+static void use_server_name(struct http_request *r, const struct url *u, struct arena *a) {
+    const char *real = strchr(u->host, ':') ? arena_printf(a, "[%s]", u->host) : u->host;
     const char *name = r->client->tls_server_name;
-    char *to, *url, *host;
-    bool v6 = strchr(u->host, ':') != NULL;
-    if (asprintf(&to, "%s:%d:%s%s%s:%d", name, u->port, v6 ? "[" : "", u->host, v6 ? "]" : "", u->port) < 0 ||
-        asprintf(&url, "https://%s:%d%s", name, u->port, u->path) < 0 ||
-        asprintf(&host, "%s%s%s:%d", v6 ? "[" : "", u->host, v6 ? "]" : "", u->port) < 0)
-        die("out of memory");
-    r->connect_to = curl_slist_append(NULL, to);
+    if (strchr(name, ':'))
+        name = arena_printf(a, "[%s]", name);
+    const char *host = arena_printf(a, "%s:%d", real, u->port);
+    r->connect_to = curl_slist_append(NULL, arena_printf(a, "%s:%d:%s", name, u->port, host));
     curl_easy_setopt(r->easy, CURLOPT_CONNECT_TO, r->connect_to);
-    curl_easy_setopt(r->easy, CURLOPT_URL, url);
+    curl_easy_setopt(r->easy, CURLOPT_URL, arena_printf(a, "https://%s:%d%s", name, u->port, u->path));
     add_header(r, "Host", host, strlen(host));
-    free(to);
-    free(url);
-    free(host);
 }
 
-static bool set_url(struct http_request *r, const struct http_call *call, struct error *err)
-{
-    struct arena *a = arena_new(0);
+/* Decided here, never by curl: proxy.h says why. A proxy that the options name holds for every host. */
+static void set_proxy(struct http_request *r, const struct url *u) {
+    struct proxy_settings s = proxy_settings_of_environment();
+    const char *proxy = r->client->proxy_url ? r->client->proxy_url : proxy_for(u, &s);
+    curl_easy_setopt(r->easy, CURLOPT_PROXY, proxy);
+    curl_easy_setopt(r->easy, CURLOPT_NOPROXY, "");
+    curl_easy_setopt(r->easy, CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(r->easy, CURLOPT_HEADEROPT,
+                     (long)CURLHEADER_SEPARATE);                     /* our headers are not for the proxy's CONNECT */
+    curl_easy_setopt(r->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* nor are its headers an answer */
+}
+
+static bool set_url(struct http_request *r, const struct http_call *call, struct arena *a, struct error *err) {
     struct url u;
-    bool ok = url_parse(call->url, &u, a, err);
-    if (ok && u.has_userinfo)
-        ok = error_set(err, ERR_INVALID, "a URL with a user name or password is refused");
-    bool local = ok && url_host_is_local(u.host);
-    if (ok && str_eq(u.scheme, "http") && !local && !r->client->allow_plain_http)
-        ok = error_set(err, ERR_INVALID, "http:// is refused for host %s, which is neither loopback nor link-local; use https://", u.host);
-    if (ok) {
-        curl_easy_setopt(r->easy, CURLOPT_URL, call->url);
-        if (r->client->tls_server_name && str_eq(u.scheme, "https"))
-            use_server_name(r, &u);
-        if (r->client->proxy_url)
-            curl_easy_setopt(r->easy, CURLOPT_PROXY, r->client->proxy_url);
-        else if (local)
-            curl_easy_setopt(r->easy, CURLOPT_PROXY, "");
-        /* else curl reads https_proxy, HTTPS_PROXY, http_proxy and NO_PROXY itself */
-    }
-    arena_free(a);
-    return ok;
+    if (!url_parse(call->url, &u, a, err))
+        return false;
+    if (u.has_userinfo)
+        return error_set(err, ERR_INVALID, "a URL with a user name or password is refused");
+    bool tls = str_eq(u.scheme, "https");
+    if (!tls && !r->client->allow_plain_http && !url_host_is_local(u.host))
+        return error_set(err, ERR_INVALID,
+                         "http:// is refused for host %s, which is neither loopback nor link-local; use https://",
+                         u.host);
+    curl_easy_setopt(r->easy, CURLOPT_URL, call->url);
+    if (tls && r->client->tls_server_name)
+        use_server_name(r, &u, a);
+    set_proxy(r, &u);
+    return true;
 }
 
-static void set_blob(CURL *easy, CURLoption option, const char *p, size_t n)
-{
+static void set_blob(CURL *easy, CURLoption option, const char *p, size_t n) {
     struct curl_blob blob = {.data = (void *)(uintptr_t)p, .len = n, .flags = CURL_BLOB_COPY};
     curl_easy_setopt(easy, option, &blob);
 }
 
-static void set_tls(struct http_request *r)
-{
+static void set_tls(struct http_request *r) {
     const struct http_client *c = r->client;
     curl_easy_setopt(r->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (c->ca_pem) {
@@ -236,9 +136,11 @@ static void set_tls(struct http_request *r)
     }
 }
 
-static void set_method(struct http_request *r, const struct http_call *call)
-{
-    curl_easy_setopt(r->easy, CURLOPT_CUSTOMREQUEST, call->method);
+static void set_method(struct http_request *r, const struct http_call *call) {
+    r->method = strdup(call->method);
+    if (!r->method)
+        die("out of memory");
+    curl_easy_setopt(r->easy, CURLOPT_CUSTOMREQUEST, r->method);
     if (str_eq(call->method, "HEAD"))
         curl_easy_setopt(r->easy, CURLOPT_NOBODY, 1L);
     if (!call->body)
@@ -252,11 +154,13 @@ static void set_method(struct http_request *r, const struct http_call *call)
     curl_easy_setopt(r->easy, CURLOPT_POSTFIELDS, r->request_body);
 }
 
-static void set_limits(struct http_request *r, const struct http_call *call)
-{
+static void set_limits(struct http_request *r, const struct http_call *call) {
     CURL *e = r->easy;
     int connect = r->client->connect_timeout_ms ? r->client->connect_timeout_ms : HTTP_CONNECT_TIMEOUT_MS;
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    /* A name is looked up by a thread of curl's. Without this, ending a request waits for it: the loop would stand
+     * still for as long as a dead name server takes. */
+    curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L); /* what was signed is what is sent */
@@ -265,31 +169,29 @@ static void set_limits(struct http_request *r, const struct http_call *call)
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
     curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)(call->deadline_ms > 0 ? call->deadline_ms : DEADLINE_DEFAULT_MS));
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 15L);
-    curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, 5L);
+    curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+    curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
     curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
     /* On a pooled connection that dies before the answer curl sends again by itself, POST included. */
     if (r->changes_something || r->stream)
         curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
 }
 
-bool http_easy_make(struct http_request *r, const struct http_call *call, struct error *err)
-{
+bool http_easy_make(struct http_request *r, const struct http_call *call, struct error *err) {
     r->easy = curl_easy_init();
     if (!r->easy)
         die("out of memory");
-    if (!set_url(r, call, err) || !add_headers(r, call, err))
+    struct arena *a = arena_new(0);
+    bool ok = set_url(r, call, a, err) && add_headers(r, call, err);
+    arena_free(a);
+    if (!ok)
         return false;
     set_method(r, call);
     set_limits(r, call);
     set_tls(r);
     curl_easy_setopt(r->easy, CURLOPT_HTTPHEADER, r->header_list);
     curl_easy_setopt(r->easy, CURLOPT_USERAGENT, str_or(r->client->user_agent, "cni-iam"));
-    curl_easy_setopt(r->easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(r->easy, CURLOPT_HEADERDATA, r);
-    curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(r->easy, CURLOPT_WRITEDATA, r);
-    curl_easy_setopt(r->easy, CURLOPT_ERRORBUFFER, r->curl_error);
+    http_receive_into(r);
     curl_easy_setopt(r->easy, CURLOPT_PRIVATE, r);
     return true;
 }
