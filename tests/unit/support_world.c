@@ -231,7 +231,7 @@ static const char *injected_env(struct arena *a, const char *role)
                         role);
 }
 
-static const char *pod_json(struct sim *s, struct arena *a, const struct sim_pod *p)
+static const char *pod_json(struct arena *a, const struct sim_pod *p)
 {
     const char *env = injected_env(a, p->role);
     const char *volumes = p->role[0] ? arena_printf(a,
@@ -401,7 +401,7 @@ static json *list_pods(struct sim *s, struct arena *a)
     json *v = json_object(), *items = json_add_array(v, "items");
     for (int i = 0; i < SIM_PODS_MAX; i++)
         if (s->pods[i].exists)
-            json_push(items, parse(pod_json(s, a, &s->pods[i])));
+            json_push(items, parse(pod_json(a, &s->pods[i])));
     return v;
 }
 
@@ -423,7 +423,7 @@ static json *dry_run(struct sim *s, struct arena *a)
         snprintf(p.role, sizeof p.role, "%s", s->sa_role);
         snprintf(p.audience, sizeof p.audience, "sts.amazonaws.com");
     }
-    return parse(pod_json(s, a, &p));
+    return parse(pod_json(a, &p));
 }
 
 static json *list_service_accounts(struct sim *s, struct arena *a)
@@ -566,7 +566,8 @@ static json *create_role(struct sim *s, const struct effect *e, struct error *er
         memset(r, 0, sizeof *r);
         r->exists = true;
         snprintf(r->name, sizeof r->name, "%s", effect_arg(e, "RoleName"));
-        snprintf(r->arn, sizeof r->arn, "arn:aws:iam::" SIM_ACCOUNT ":role%s%s", str_or(effect_arg(e, "Path"), "/"), r->name);
+        snprintf(r->arn, sizeof r->arn, "arn:aws:iam::" SIM_ACCOUNT ":role%s%s", str_or(effect_arg(e, "Path"), "/"),
+                 effect_arg(e, "RoleName"));
         snprintf(r->trust, sizeof r->trust, "%s", effect_arg(e, "AssumeRolePolicyDocument"));
         tags_from(e, r->tags, &r->ntags);
         json *v = json_object();
@@ -746,10 +747,10 @@ struct frame {
     const struct event_view *events[1];
 };
 
-static struct pod_view *decode_pod(struct sim *s, struct arena *a, const struct sim_pod *p)
+static struct pod_view *decode_pod(struct arena *a, const struct sim_pod *p)
 {
     struct error err;
-    json *j = parse(pod_json(s, a, p));
+    json *j = parse(pod_json(a, p));
     struct pod_view *v = pod_decode(j, &err);
     json_free(j);
     assert(v);
@@ -772,7 +773,7 @@ static void frame_objects(struct sim *s, struct frame *f)
     }
     for (int i = 0; i < SIM_PODS_MAX; i++)
         if (s->pods[i].exists)
-            f->pods[f->w.npods++] = decode_pod(s, f->a, &s->pods[i]);
+            f->pods[f->w.npods++] = decode_pod(f->a, &s->pods[i]);
     for (int i = 0; i < s->nnodes; i++) {
         if (s->node_gone[i])
             continue;
