@@ -28,7 +28,7 @@
 #include "platform/store/sqlite_store.h"
 
 #define STOP_MS 8000
-#define STORE_RETRY_MS 300000
+#define STORE_RETRY_MS 60000
 #define IDENTIFY_RETRY_MS 5000
 #define HEARTBEAT_MAX_MS 30000
 #define LEASE_NAME "cni-iam"
@@ -53,7 +53,8 @@ struct process_state {
     char lease_ns[256];
     bool started, stopping, done;
     int status;
-    int64_t absent_logged_ms;
+    int64_t epoch_base;        /* where a Lease that was deleted began to count anew */
+    int64_t higher_epoch_since_ms;
 };
 
 /* --- ports of the driver ------------------------------------------------------------------------------------------------------ */
@@ -67,7 +68,27 @@ static bool may_write(void *arg)
 static int64_t epoch(void *arg)
 {
     struct process_state *p = arg;
-    return p->leader ? leader_epoch(p->leader) : INT64_MAX / 2;
+    return p->leader ? leader_epoch(p->leader) + p->epoch_base : -1;
+}
+
+/*
+ * A status with a higher epoch than ours was written by a later leader, and we are about to lose the lease (K-LE5). If we still renew it a whole
+ * lease duration later, there is no later leader: somebody deleted the Lease, and it counts from 0 again. Then we count on from the status.
+ */
+static void compare_epochs(struct process_state *p, int64_t written)
+{
+    int64_t now = p->clock.boot_ms(p->clock.ctx);
+    if (!p->leader || written <= epoch(p)) {
+        p->higher_epoch_since_ms = 0;
+        return;
+    }
+    if (p->higher_epoch_since_ms == 0)
+        p->higher_epoch_since_ms = now;
+    if (now - p->higher_epoch_since_ms <= p->o->lease_duration_ms || !leader_may_write(p->leader))
+        return;
+    LOG_WARN("leader", "the Lease was made anew: counting on from the status", F_INT("epoch", written + 1));
+    p->epoch_base = written + 1 - leader_epoch(p->leader);
+    p->higher_epoch_since_ms = 0;
 }
 
 static bool collect(void *arg, const char *name, struct arena *a, struct world *w, void **hold)
@@ -76,6 +97,7 @@ static bool collect(void *arg, const char *name, struct arena *a, struct world *
     struct cluster_view *v = NULL;
     if (!cluster_view_from_informers(p->informers, name, a, w, &v))
         return false;
+    compare_epochs(p, w->binding->status.epoch);
     *hold = v;
     return true;
 }
@@ -131,6 +153,7 @@ static void on_changed(void *arg, const char *key)
     for (size_t i = 0; i < s->n; i++)
         work_queue_add(p->queue, ((const struct cib_binding *)s->views[i])->name);
     cache_snapshot_release(s);
+    driver_nudge(p->driver);
 }
 
 static bool all_synced(const struct process_state *p)
@@ -414,6 +437,14 @@ static void identify(void *arg)
     p->c.effector.submit(p->c.effector.ctx, e, on_kube_system, p);
 }
 
+static void log_open_intent(void *arg, int64_t id, const struct store_intent *intent)
+{
+    struct process_state *p = arg;
+    LOG_WARN("store", "a write of an earlier run has no outcome: live state is read before anything else", F_STR("effect", intent->description),
+             F_INT("epoch", intent->epoch));
+    p->store.intent_close(p->store.ctx, id, "unknown");
+}
+
 static void retry_store(void *arg)
 {
     struct process_state *p = arg;
@@ -427,6 +458,7 @@ static void wire(struct process_state *p)
     struct sqlite_store_options store = {.path = state_path(p->o, p->c.arena)};
     p->sqlite = sqlite_store_open(&store);
     p->store = sqlite_store_port(p->sqlite);
+    p->store.intent_each_open(p->store.ctx, log_open_intent, p);
     p->config = (struct operator_config){.cluster_name = p->o->cluster_name,
                                          .region = str_or(p->o->region, p->c.settings->region),
                                          .allowed_policy_arns = p->o->allowed_policy_arns,

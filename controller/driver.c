@@ -39,6 +39,7 @@ struct driver {
     struct decision *decision;
     int round;
     size_t reads_open;
+    int64_t reading_since_ms;
     struct reading *readings;
     size_t nreadings;
     uint64_t ticket;       /* of the write under way */
@@ -100,6 +101,7 @@ static void end_pass(struct driver *d)
     arena_free(d->arena);
     free(d->key);
     free(d->readings);
+    d->nreadings = 0;
     d->key = NULL;
     d->hold = NULL;
     d->arena = NULL;
@@ -289,12 +291,24 @@ static void note_figures(struct driver *d)
 
 static void decide(struct driver *d);
 
+/* For people and for later runs; nothing is decided by it (S11). */
+static void remember_reading(struct driver *d, const struct effect *e, const char *key, const struct effect_result *r)
+{
+    if (!d->o.store || !r->value || effect_service(e->kind) == SERVICE_KUBERNETES)
+        return;
+    char *text = json_print(r->value);
+    d->o.store->observation_put(d->o.store->ctx, key, d->o.clock.wall_ms(d->o.clock.ctx), effect_digest(e, d->arena), text);
+    free(text);
+}
+
 static void on_read(void *arg, struct effect_result *r)
 {
     struct reading *reading = arg;
     struct driver *d = reading->driver;
     reading->ticket = 0;
-    observations_put(d->observations, effect_key(reading->effect, d->arena), r->value, &r->error, boot(d));
+    const char *key = effect_key(reading->effect, d->arena);
+    remember_reading(d, reading->effect, key, r);
+    observations_put(d->observations, key, r->value, &r->error, boot(d));
     r->value = NULL;
     if (--d->reads_open == 0)
         decide(d);
@@ -309,6 +323,7 @@ static void read_all(struct driver *d)
     if (!d->readings)
         die("out of memory");
     d->reads_open = x->nreads;
+    d->reading_since_ms = boot(d);
     d->stats.read_rounds++;
     d->stats.reads += x->nreads;
     for (size_t i = 0; i < d->nreadings; i++) {
@@ -385,6 +400,8 @@ static void start_next(void *arg)
         begin_pass(d, key);
 }
 
+static void cancel_reads(struct driver *d);
+
 struct driver *driver_new(const struct driver_options *o)
 {
     struct driver *d = calloc(1, sizeof *d);
@@ -409,9 +426,7 @@ void driver_free(struct driver *d)
     d->o.clock.timer_stop(d->o.clock.ctx, d->next_timer);
     if (d->ticket)
         d->o.effector.cancel(d->o.effector.ctx, d->ticket);
-    for (size_t i = 0; d->key && i < d->nreadings && d->readings; i++)
-        if (d->readings[i].ticket)
-            d->o.effector.cancel(d->o.effector.ctx, d->readings[i].ticket);
+    cancel_reads(d);
     if (d->key && d->hold)
         d->o.release(d->o.arg, d->hold);
     arena_free(d->arena);
@@ -428,6 +443,25 @@ void driver_wake(struct driver *d)
     d->paused = false;
     if (!d->key && !d->next_timer)
         d->next_timer = d->o.clock.timer_start(d->o.clock.ctx, 0, start_next, d);
+}
+
+static void cancel_reads(struct driver *d)
+{
+    for (size_t i = 0; i < d->nreadings && d->readings; i++)
+        if (d->readings[i].ticket)
+            d->o.effector.cancel(d->o.effector.ctx, d->readings[i].ticket);
+    d->nreadings = 0;
+}
+
+void driver_nudge(struct driver *d)
+{
+    bool reading = d && d->key && d->reads_open > 0 && !d->ticket;
+    if (!reading || boot(d) - d->reading_since_ms < DRIVER_READ_PATIENCE_MS)
+        return;
+    cancel_reads(d);
+    d->reads_open = 0;
+    work_queue_add(d->o.queue, d->key);
+    end_pass(d);
 }
 
 void driver_pause(struct driver *d)

@@ -24,6 +24,7 @@
 #include "reconcilers/reconcile.h"
 
 #define DRIVER_BINDINGS_MAX 256
+#define DRIVER_READ_PATIENCE_MS 3000
 #define DRIVER_NOT_READY_MS 25 /* until the informers have seen our write */
 
 struct driver_options {
@@ -54,6 +55,8 @@ struct driver;
 struct driver *driver_new(const struct driver_options *o);
 void driver_free(struct driver *d); /* cancels what is under way */
 void driver_wake(struct driver *d); /* the queue has something, or we may work now */
+/* Something changed: a pass that has waited DRIVER_READ_PATIENCE_MS for its reads begins anew, so that a slow AWS never keeps the guard from a pod. */
+void driver_nudge(struct driver *d);
 void driver_pause(struct driver *d); /* takes no new key; calls idle once the pass under way is over */
 bool driver_idle(const struct driver *d);
 void driver_stats(const struct driver *d, struct driver_stats *out);

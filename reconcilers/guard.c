@@ -18,16 +18,14 @@
 #define BROKEN_GRACE_MS 60000
 #define EVENT_FRESH_MS 300000
 #define EVENT_GRACE_MS 30000
+#define ATTACH_ANSWER_AGE_MS 3600000
 
-static bool status_lists_attached(struct ctx *c, const struct cib_node_role *r, const char *policy, bool *known)
+/* Our own attach succeeded since the detachment: absorbing a detach forgets what was known of that role before it. */
+static bool attach_was_answered(struct ctx *c, const struct cib_node_role *r, const char *policy)
 {
-    const struct observation *o =
-        ctx_read(c, effect_new(c->a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", r->name, NULL), LIVE_MAX_AGE_MS);
-    *known = o != NULL && o->error.code == ERR_NONE;
-    for (const json *it = *known ? json_first(json_array(o->value, "AttachedPolicies")) : NULL; it; it = it->next)
-        if (str_eq(json_str(it, "PolicyArn"), policy))
-            return true;
-    return false;
+    const char *key = effect_key(effect_attach(c, r->name, policy), c->a);
+    const struct observation *o = observations_get(c->w->observations, key, c->w->now_boot_ms, ATTACH_ANSWER_AGE_MS);
+    return o && o->error.code == ERR_NONE;
 }
 
 static struct strlist without(struct ctx *c, const struct strlist *l, const char *s)
@@ -39,11 +37,10 @@ static struct strlist without(struct ctx *c, const struct strlist *l, const char
     return rest;
 }
 
-/* One policy: true when it is seen attached again. */
+/* One policy: true when it is attached again. Nothing is read first: the attach is idempotent, and must not wait for an answer. */
 static bool reattach_one(struct ctx *c, enum gate g, struct cib_node_role *r, const char *policy, const char *why)
 {
-    bool known, attached = status_lists_attached(c, r, policy, &known);
-    if (attached) {
+    if (attach_was_answered(c, r, policy)) {
         r->detached = without(c, &r->detached, policy);
         if (!strlist_has(&r->attached, policy))
             strlist_add(&r->attached, policy, c->a);
@@ -51,9 +48,6 @@ static bool reattach_one(struct ctx *c, enum gate g, struct cib_node_role *r, co
         c->p->restore_boot_ms = c->w->now_boot_ms;
         return true;
     }
-    /* The read is only there to see that it worked: one that is refused must not delay the write. */
-    if (!known && c->missing_reads)
-        return false;
     struct step *step = ctx_step(c, g, effect_attach(c, r->name, policy), why, "+ attach %s to node role %s again", policy, r->name);
     step->event_reason = "PolicyReattached";
     step->event_note = arena_printf(c->a, "attached %s to node role %s again: %s", policy, r->name, why);

@@ -159,6 +159,9 @@ static void pass_gates(struct ctx *c)
 
 static void go_forward(struct ctx *c)
 {
+    /* The way back needs neither AWS facts nor eligibility. */
+    if (in_phase(c, "RollingBack") && !roll_back(c))
+        return;
     if (!know_the_cluster(c)) {
         if (!c->missing_reads && ctx_anything_detached(c))
             judge_injected_pods(c); /* the guard goes on when nothing else can */
@@ -168,8 +171,6 @@ static void go_forward(struct ctx *c)
         stay_on_node_role(c);
         return;
     }
-    if (in_phase(c, "RollingBack") && !roll_back(c))
-        return;
     if (desire_role(c)) {
         observe_pods(c);
         pass_gates(c);
@@ -178,8 +179,8 @@ static void go_forward(struct ctx *c)
 
 static bool a_newer_leader_wrote(struct ctx *c)
 {
-    if (c->s->epoch <= c->w->epoch)
-        return false;
+    if (c->w->epoch < 0 || c->s->epoch <= c->w->epoch)
+        return false; /* below 0: nobody is elected, there is no other */
     c->may_act = false;
     c->s->epoch = c->w->binding->status.epoch;
     ctx_requeue(c, POLL_MS);

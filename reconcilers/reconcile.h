@@ -62,7 +62,7 @@ struct world {
     struct observations *observations;
     const struct operator_config *config;
     int64_t now_wall_ms, now_boot_ms;
-    int64_t epoch; /* leaseTransitions of our lease (K-LE5) */
+    int64_t epoch; /* leaseTransitions of our lease (K-LE5); -1: without election */
     /* Outcome of the step performed last in this pass or the one before; effect NULL: none, or it succeeded. */
     const struct effect *last_effect;
     const struct error *last_error;

@@ -48,7 +48,8 @@ void report(struct ctx *c)
 {
     report_guard(c);
     c->s->observed_generation = c->b->generation;
-    c->s->epoch = c->w->epoch;
+    if (c->w->epoch >= 0)
+        c->s->epoch = c->w->epoch;
     set_abnormal(c, "Stalled", c->stalled, c->stalled_reason, c->stalled_message);
     bool holds = !c->stalled && everything_holds(c) && !c->b->deletion_ms;
     if (c->stalled) {
