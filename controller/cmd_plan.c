@@ -119,8 +119,8 @@ static int print_plan(const struct decision *d)
         return 2;
     if (ready && ready->status == CIB_CONDITION_TRUE)
         printf("nothing to do: aws-node runs with an identity of its own\n");
-    else
-        printf("nothing to do now: %s\n", ready ? ready->message : "");
+    else /* waits and proofs begin anew in a process of its own: they are the operator's to tell */
+        printf("nothing to do: no step is missing; how far the operator is: kubectl get cib -o wide\n");
     return 0;
 }
 
