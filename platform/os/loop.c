@@ -17,6 +17,9 @@
 
 #define DELAY_MAX_MS ((int64_t)1000 * 86400 * 365)
 #define LWS_LINES_PER_MINUTE 10
+/* Its own sockets only (two servers of 64 connections). Without a limit it allocates tables for as many as the process
+ * may have: 16 bytes for each of the million that containers are often given. */
+#define LWS_DESCRIPTORS_MAX 256
 
 struct loop_fd {
     struct loop *loop;
@@ -252,6 +255,7 @@ static bool open_lws(struct loop *l, struct error *err) {
     struct lws_context_creation_info info = {0};
     lws_set_log_level(LLL_ERR | LLL_WARN, emit_lws_log);
     info.port = CONTEXT_PORT_NO_LISTEN;
+    info.fd_limit_per_thread = LWS_DESCRIPTORS_MAX;
     info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     info.user = l;
     l->lws = lws_create_context(&info);
