@@ -167,6 +167,7 @@ struct cib_status {
         const char *digest;   /* approved; NULL: none */
         int64_t at_ms;
         bool used;
+        const char *previous; /* the one used up before: part of every later digest, so that none is valid twice */
     } approval;
     struct {
         bool fired;           /* after that a detach needs a new approval, Automatic included (G8) */

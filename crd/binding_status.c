@@ -226,6 +226,7 @@ static json *approval_json(const struct cib_status *s) {
     add_id(o, "digest", s->approval.digest);
     add_instant(o, "at", s->approval.at_ms);
     add_flag(o, "used", s->approval.used);
+    add_id(o, "previous", s->approval.previous);
     return o;
 }
 

@@ -105,6 +105,7 @@ static void read_plan_and_guard(const json *j, struct cib_status *s, struct aren
     s->approval.digest = text(j, "approval.digest", a);
     s->approval.at_ms = json_instant_ms(j, "approval.at");
     s->approval.used = json_bool(j, "approval.used", false);
+    s->approval.previous = text(j, "approval.previous", a);
     s->guard.fired = json_bool(j, "guard.fired", false);
     s->guard.reason = text(j, "guard.reason", a);
     s->guard.at_ms = json_instant_ms(j, "guard.at");

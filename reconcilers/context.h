@@ -156,6 +156,7 @@ const struct effect *effect_restart(struct ctx *c, const char *key);
 const struct pod_fact *pick_pod(const struct ctx *c, bool (*wanted)(const struct pod_fact *p));
 bool daemon_set_settled(const struct ctx *c);  /* kstatus' DaemonSet rule (K-S4) */
 bool pods_all_present(const struct ctx *c);    /* a live, Ready pod for each that the DaemonSet wants */
+bool pods_fit(const struct ctx *c);            /* as pods_all_present, but lenient where nothing worked before */
 bool dry_run_role(struct ctx *c, enum gate g, int64_t max_age_ms, const char **role_arn); /* what a new pod would get */
 
 void report(struct ctx *c);               /* Ready, Reconciling, Stalled and the rest */

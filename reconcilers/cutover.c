@@ -81,7 +81,7 @@ static const char *approval_digest(struct ctx *c)
     qsort(parts.v, parts.n, sizeof *parts.v, by_text);
     strlist_add(&parts, c->b->uid, c->a);
     strlist_add(&parts, c->role_arn, c->a);
-    strlist_add(&parts, c->s->approval.used ? c->s->approval.digest : "", c->a);
+    strlist_add(&parts, str_or(c->s->approval.used ? c->s->approval.digest : c->s->approval.previous, ""), c->a);
     strlist_add(&parts, arena_printf(c->a, "%lld", (long long)c->s->guard.at_ms), c->a);
     return name_digest(&parts, c->a);
 }
@@ -98,6 +98,8 @@ static void accept_approval(struct ctx *c)
     bool automatic = c->spec->node_role.detach == CIB_DETACH_AUTOMATIC && first;
     if (!digest || approved(c) || (!automatic && !str_eq(c->b->approve, digest)))
         return;
+    if (c->s->approval.used)
+        c->s->approval.previous = c->s->approval.digest;
     c->s->approval.digest = digest;
     c->s->approval.at_ms = c->w->now_wall_ms;
     c->s->approval.used = false;
@@ -116,7 +118,7 @@ static bool nothing_left(struct ctx *c, size_t in_scope)
             finding = c->roles[i].findings.v[0];
             role = c->roles[i].name;
         }
-    if (took && approved(c))
+    if (took && c->s->approval.digest)
         c->s->approval.used = true;
     c->p->soak_first_boot_ms = 0;
     if (!c->roles_known || c->nnodes == 0)

@@ -119,9 +119,11 @@ static bool working(struct ctx *c, const char *what)
 
 static bool withdraw_statement(struct ctx *c, const char *document, const struct trust_want *w)
 {
-    const char *rest = trust_without(document, w, c->a);
+    struct trust_report r;
+    bool there = trust_examine(document, w, &r, c->a) && (r.exact || r.ours_wrong);
+    const char *rest = there ? trust_without(document, w, c->a) : NULL;
     if (!rest)
-        return true; /* ours is the only one: a role can not be without a trust policy */
+        return true; /* gone already, or the only one: a role can not be without a trust policy */
     ctx_step(c, G8,
              effect_new(c->a, EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY, "RoleName", c->role_name, "PolicyDocument", rest, NULL),
              "the role is used by others: it loses our statement only", "~ remove our statement from the trust of IAM role %s",

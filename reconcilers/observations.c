@@ -216,16 +216,25 @@ static void absorb_aws_success(struct observations *o, struct arena *a, const st
     }
 }
 
+/* Surely nothing was changed: what was known still stands. */
+static bool was_refused(enum err_code code)
+{
+    return code == ERR_FORBIDDEN || code == ERR_UNAUTHORIZED || code == ERR_NO_CREDENTIALS || code == ERR_EXPIRED_CREDENTIALS ||
+           code == ERR_THROTTLED || code == ERR_UNREACHABLE || code == ERR_CANCELLED;
+}
+
 void observations_absorb(struct observations *o, const struct effect *write, const json *value, const struct error *err,
                          int64_t at_boot_ms)
 {
+    if (err && was_refused(err->code))
+        return;
     if (effect_service(write->kind) == SERVICE_KUBERNETES) {
         forget_mentioning(o, "kubernetes:", NULL);
         return;
     }
     struct arena *a = arena_new(0);
     if (err && err->code != ERR_NONE) {
-        /* Refused, lost or conflicting: whatever we believed of these objects is asked again (S7). */
+        /* Lost or conflicting: whatever we believed of these objects is asked again (S7). */
         forget_mentioning(o, effect_arg(write, "RoleName"), effect_arg(write, "PolicyArn"));
         forget_mentioning(o, effect_arg(write, "OpenIDConnectProviderArn"), effect_arg(write, "PolicyName"));
         if (write->kind == EFFECT_IAM_CREATE_OIDC_PROVIDER)

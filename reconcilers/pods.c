@@ -106,6 +106,18 @@ bool pods_all_present(const struct ctx *c)
     return ds && terminating == 0 && ours_ready >= (size_t)(ds->desired > 0 ? ds->desired : 0) && ours_ready == c->npods;
 }
 
+/* Where nothing worked before us, only the pods that have the role can be expected to be Ready (S9: bootstrap). */
+bool pods_fit(const struct ctx *c)
+{
+    const struct daemon_set_view *ds = c->w->daemon_set;
+    if (c->s->prior.worked)
+        return pods_all_present(c);
+    size_t terminating = 0;
+    for (size_t i = 0; i < c->w->npods; i++)
+        terminating += c->w->pods[i]->meta.deletion_ms != 0;
+    return terminating == 0 && c->ntarget_ready == c->ntarget && c->npods >= (size_t)(ds->desired > 0 ? ds->desired : 0);
+}
+
 const struct effect *effect_delete_pod(struct ctx *c, const struct pod_view *p)
 {
     return effect_new(c->a, EFFECT_K8S_DELETE, "resource", "pods", "namespace", p->meta.ns, "name", p->meta.name, "uid",

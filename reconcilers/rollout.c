@@ -94,7 +94,7 @@ static bool start_canary(struct ctx *c)
 static bool watch_canary(struct ctx *c)
 {
     int64_t now = c->w->now_boot_ms;
-    if (c->ntarget_ready < c->ntarget || !pods_all_present(c)) {
+    if (c->ntarget_ready < c->ntarget || !pods_fit(c)) {
         c->p->canary_ready_boot_ms = 0;
         if (overdue(c, (int)c->ntarget_ready))
             return fail(c, "the canary was not Ready within progressDeadlineSeconds");
@@ -131,7 +131,7 @@ static bool follow_rollout(struct ctx *c)
 /* Pods that the webhook missed, and all pods of an OnDelete DaemonSet. */
 static bool recreate_stragglers(struct ctx *c)
 {
-    if (!pods_all_present(c))
+    if (!pods_fit(c))
         return follow_rollout(c);
     const char *role = NULL;
     if (!dry_run_role(c, G5, POLL_MS, &role))

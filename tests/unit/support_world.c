@@ -199,9 +199,20 @@ static void daemon_set_tick(struct sim *s)
         }
 }
 
+/* What informers would tell: pods that came, went or changed their readiness. */
+static int64_t fingerprint(const struct sim *s)
+{
+    int64_t f = s->uid_counter;
+    for (int i = 0; i < SIM_PODS_MAX; i++)
+        f = f * 3 + (s->pods[i].exists ? 1 + s->pods[i].ready : 0);
+    return f;
+}
+
+/* Ends early when something changed that the operator would be told. */
 static void advance(struct sim *s, int64_t ms)
 {
-    while (ms > 0) {
+    int64_t before = fingerprint(s);
+    while (ms > 0 && fingerprint(s) == before) {
         int64_t part = ms > 1000 ? 1000 : ms;
         s->now_ms += part;
         ms -= part;
@@ -939,7 +950,7 @@ void sim_run(struct sim *s, int64_t for_ms)
         int64_t wait = sim_pass(s);
         if (wait <= 0)
             wait = 10;
-        advance(s, wait < end - s->now_ms ? (wait < 1000 ? wait : 1000) : end - s->now_ms);
+        advance(s, wait < end - s->now_ms ? wait : end - s->now_ms);
     }
 }
 
@@ -952,7 +963,7 @@ bool sim_until(struct sim *s, const char *type, const char *status, const char *
             return true;
         if (wait <= 0)
             wait = 10;
-        advance(s, wait < 1000 ? wait : 1000);
+        advance(s, wait);
     }
     return false;
 }
