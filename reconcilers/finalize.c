@@ -243,9 +243,10 @@ static bool cleanup_policy(struct ctx *c)
 /* S5: a provider is shared property. NULL: nobody uses it; else who does. *asked false: reads are missing. */
 static const char *provider_user(struct ctx *c, bool *asked)
 {
-    const struct observation *roles = ctx_read(c, effect_new(c->a, EFFECT_IAM_LIST_ROLES, NULL), LIVE_MAX_AGE_MS);
+    /* Of this very pass: a list that an earlier deletion left behind misses who came since. */
+    const struct observation *roles = ctx_read(c, effect_new(c->a, EFFECT_IAM_LIST_ROLES, NULL), 0);
     const struct observation *accounts =
-        ctx_read(c, effect_new(c->a, EFFECT_K8S_LIST, "resource", "serviceaccounts", NULL), LIVE_MAX_AGE_MS);
+        ctx_read(c, effect_new(c->a, EFFECT_K8S_LIST, "resource", "serviceaccounts", NULL), 0);
     *asked = roles && accounts;
     if (!*asked)
         return NULL;

@@ -50,6 +50,11 @@ static const struct effect *create_role(struct ctx *c)
     effect_add_arg(e, c->a, "PermissionsBoundary", spec->role.permissions_boundary_arn);
     int n = 0;
     add_own_tags(c, e, &n);
+    /* A role that somebody deleted comes back with the record of what was detached (S3). */
+    for (size_t i = 0; i < c->s->nnode_roles; i++)
+        for (size_t j = 0; j < c->s->node_roles[i].detached.n; j++)
+            add_tag(c, e, &n, arena_printf(c->a, "%s%s", TAG_DETACHED_PREFIX, c->s->node_roles[i].name),
+                    c->s->node_roles[i].detached.v[j]);
     return e;
 }
 
