@@ -27,7 +27,7 @@
 #include "platform/k8s/k8s_watch.h"
 #include "platform/store/sqlite_store.h"
 
-#define STOP_MS 8000
+#define STOP_MS 5500 /* with LEADER_RELEASE_MS: below the 10 s of a clean end */
 #define STORE_RETRY_MS 60000
 #define IDENTIFY_RETRY_MS 5000
 #define HEARTBEAT_MAX_MS 30000
@@ -53,8 +53,8 @@ struct process_state {
     char lease_ns[256];
     bool started, stopping, done;
     int status;
-    int64_t epoch_base;        /* where a Lease that was deleted began to count anew */
-    int64_t higher_epoch_since_ms;
+    int waited_ms; /* for the call under way, while stopping */
+    int64_t fenced;
 };
 
 /* --- ports of the driver ------------------------------------------------------------------------------------------------------ */
@@ -62,33 +62,27 @@ struct process_state {
 static bool may_write(void *arg)
 {
     struct process_state *p = arg;
-    return !p->stopping && (!p->leader || leader_may_write(p->leader));
+    bool fresh = !p->leader || leader_may_write(p->leader);
+    p->fenced += !fresh && leader_is_leading(p->leader);
+    return fresh && !p->stopping;
 }
 
 static int64_t epoch(void *arg)
 {
     struct process_state *p = arg;
-    return p->leader ? leader_epoch(p->leader) + p->epoch_base : -1;
+    return p->leader ? leader_epoch(p->leader) : -1;
 }
 
 /*
- * A status with a higher epoch than ours was written by a later leader, and we are about to lose the lease (K-LE5). If we still renew it a whole
- * lease duration later, there is no later leader: somebody deleted the Lease, and it counts from 0 again. Then we count on from the status.
+ * A status with a higher epoch than ours: either a later leader wrote it, and our next renewal is refused, or somebody deleted the Lease and it counts
+ * from 0 again: then that renewal takes it beyond what was written (K-LE5).
  */
 static void compare_epochs(struct process_state *p, int64_t written)
 {
-    int64_t now = p->clock.boot_ms(p->clock.ctx);
-    if (!p->leader || written <= epoch(p)) {
-        p->higher_epoch_since_ms = 0;
+    if (!p->leader || written <= leader_epoch(p->leader))
         return;
-    }
-    if (p->higher_epoch_since_ms == 0)
-        p->higher_epoch_since_ms = now;
-    if (now - p->higher_epoch_since_ms <= p->o->lease_duration_ms || !leader_may_write(p->leader))
-        return;
-    LOG_WARN("leader", "the Lease was made anew: counting on from the status", F_INT("epoch", written + 1));
-    p->epoch_base = written + 1 - leader_epoch(p->leader);
-    p->higher_epoch_since_ms = 0;
+    LOG_WARN("leader", "a status has a later epoch than the lease", F_INT("status", written), F_INT("lease", leader_epoch(p->leader)));
+    leader_raise_epoch(p->leader, written + 1);
 }
 
 static bool collect(void *arg, const char *name, struct arena *a, struct world *w, void **hold)
@@ -297,12 +291,11 @@ static void give_lease_back(struct process_state *p)
 static void wait_for_driver(void *arg)
 {
     struct process_state *p = arg;
-    static int waited;
-    if (driver_idle(p->driver) || waited >= STOP_MS) {
+    if (driver_idle(p->driver) || p->waited_ms >= STOP_MS) {
         give_lease_back(p);
         return;
     }
-    waited += 50;
+    p->waited_ms += 50;
     p->clock.timer_start(p->clock.ctx, 50, wait_for_driver, p);
 }
 

@@ -8,7 +8,10 @@
 #include "platform/base/str.h"
 #include "platform/base/timefmt.h"
 
-enum state { STANDBY, LEADING, LOST };
+#define RELEASE_RETRY_MS 200
+#define OBSERVED_DURATION_MAX_S 86400 /* of a record that somebody else wrote: no overflow */
+
+enum state { STANDBY, LEADING, LEAVING, LOST };
 enum asking { NOTHING, GETTING, CREATING, UPDATING, RELEASING };
 
 struct leader {
@@ -19,242 +22,308 @@ struct leader {
     struct prng prng;
     enum state state;
     enum asking asking;
-    uint64_t ticket, timer;
-    int64_t sent_boot_ms;      /* of the call under way */
-    json *lease;               /* as observed last */
-    char *raw_spec;            /* canonical text: the record whose changes are timed */
-    int64_t observed_boot_ms;
-    int64_t renewed_boot_ms;   /* send time of the last successful renewal; 0: never */
-    int64_t epoch;
-    void (*released)(void *arg);
-    void *released_arg;
+    uint64_t ticket, timer, give_up_timer;
+    int64_t sent_boot_ms;     /* of the call under way */
+    json *lease;              /* as it was seen last; NULL: read it before the next try */
+    char holder[256];         /* of that lease, kept for people */
+    char *raw_spec;           /* canonical text: the record whose changes are timed */
+    int64_t observed_boot_ms; /* when raw_spec changed last */
+    int64_t renewed_boot_ms;  /* when the last successful renewal was sent */
+    bool renewed;
+    int64_t epoch, wanted_epoch;
+    void (*left)(void *arg);
+    void *left_arg;
 };
 
-static int64_t now(const struct leader *l)
-{
+static void on_answer(void *arg, struct effect_result *result);
+static void on_tick(void *arg);
+
+static int64_t now(const struct leader *l) {
     return l->clock.boot_ms(l->clock.ctx);
 }
 
-static const char *holder(const struct leader *l)
-{
-    return str_or(json_str(l->lease, "spec.holderIdentity"), "");
+static void tick_after(struct leader *l, int64_t ms) {
+    l->clock.timer_stop(l->clock.ctx, l->timer);
+    l->timer = l->clock.timer_start(l->clock.ctx, ms > 0 ? ms : 0, on_tick, l);
 }
 
-static int64_t duration_ms(const struct leader *l)
-{
-    return json_int64_or(json_path(l->lease, "spec"), "leaseDurationSeconds", 0) * 1000;
+/* --- the record --------------------------------------------------------------------------------------------------- */
+
+static const json *spec_of(const struct leader *l) {
+    return json_get(l->lease, "spec");
 }
 
-/* 3 of the algorithm: only a change of the record moves the time at which it was observed. */
-static void observe(struct leader *l, json *lease)
-{
+static bool is_mine(const struct leader *l) {
+    return l->lease && str_eq(json_str(spec_of(l), "holderIdentity"), l->identity);
+}
+
+/* Step 3 of the algorithm: only a change of the record moves the time at which it was observed. Takes lease. */
+static void observe(struct leader *l, json *lease) {
     struct arena *a = arena_new(0);
     const char *raw = json_canonical(json_get(lease, "spec"), a);
     if (!str_eq(raw, l->raw_spec)) {
         free(l->raw_spec);
         l->raw_spec = strdup(raw);
+        if (!l->raw_spec)
+            die("out of memory");
         l->observed_boot_ms = now(l);
     }
     arena_free(a);
     json_free(l->lease);
     l->lease = lease;
-    l->epoch = json_int64_or(json_path(lease, "spec"), "leaseTransitions", 0);
+    str_copy(l->holder, sizeof l->holder, str_or(json_str(spec_of(l), "holderIdentity"), ""));
 }
 
-static void schedule(struct leader *l, int64_t ms);
-static void on_answer(void *arg, struct effect_result *result);
+static void forget(struct leader *l) {
+    json_free(l->lease);
+    l->lease = NULL;
+}
 
-static void ask(struct leader *l, enum asking what, const struct effect *e)
-{
+/* Nobody's, or unchanged for as long as its holder said. One that says nothing gets our own duration. */
+static bool is_free(const struct leader *l) {
+    int64_t seconds = json_int64_or(spec_of(l), "leaseDurationSeconds", 0);
+    if (seconds > OBSERVED_DURATION_MAX_S)
+        seconds = OBSERVED_DURATION_MAX_S;
+    int64_t duration = seconds > 0 ? seconds * 1000 : l->o.lease_duration_ms;
+    return l->holder[0] == '\0' || l->observed_boot_ms + duration <= now(l);
+}
+
+static void renew_spec(struct leader *l, json *spec) {
+    char text[TIMEFMT_MAX];
+    int64_t seconds = (l->o.lease_duration_ms + 999) / 1000, transitions = json_int64_or(spec, "leaseTransitions", 0);
+    timefmt_micro(l->clock.wall_ms(l->clock.ctx) * 1000, text); /* exactly six decimals (K-LE4) */
+    if (!str_eq(json_str(spec, "holderIdentity"), l->identity)) {
+        json_add_str(spec, "acquireTime", text);
+        transitions++;
+    }
+    if (transitions < l->wanted_epoch)
+        transitions = l->wanted_epoch;
+    json_add_str(spec, "holderIdentity", l->identity);
+    json_add_int64(spec, "leaseDurationSeconds", seconds);
+    json_add_str(spec, "renewTime", text);
+    json_add_int64(spec, "leaseTransitions", transitions);
+}
+
+static void release_spec(struct leader *l, json *spec) {
+    char text[TIMEFMT_MAX];
+    timefmt_micro(l->clock.wall_ms(l->clock.ctx) * 1000, text);
+    json_add_str(spec, "holderIdentity", "");
+    json_add_int64(spec, "leaseDurationSeconds", 1);
+    json_add_str(spec, "renewTime", text);
+}
+
+/* --- calls -------------------------------------------------------------------------------------------------------- */
+
+static void ask(struct leader *l, enum asking what, enum effect_kind kind, const json *body) {
+    struct arena *a = arena_new(0);
+    const char *name = kind == EFFECT_K8S_CREATE ? NULL : l->name;
+    struct effect *e = effect_new(a, kind, "resource", "leases", "namespace", l->ns, "name", name, NULL);
+    e->body = body ? json_print_arena(body, a) : NULL;
     l->asking = what;
     l->sent_boot_ms = now(l);
     l->ticket = l->effector.submit(l->effector.ctx, e, on_answer, l);
+    arena_free(a);
 }
 
-static void micro_now(const struct leader *l, char out[TIMEFMT_MAX])
-{
-    timefmt_micro(l->clock.wall_ms(l->clock.ctx) * 1000, out);
+static void send_get(struct leader *l) {
+    ask(l, GETTING, EFFECT_K8S_GET, NULL);
 }
 
-static void fill_spec(struct leader *l, json *spec, bool mine)
-{
-    char text[TIMEFMT_MAX];
-    micro_now(l, text);
-    json_add_str(spec, "holderIdentity", l->identity);
-    json_add_int64(spec, "leaseDurationSeconds", (l->o.lease_duration_ms + 999) / 1000);
-    json_add_str(spec, "renewTime", text);
-    if (mine)
-        return;
-    json_add_str(spec, "acquireTime", text);
-    json_add_int64(spec, "leaseTransitions", json_int64_or(spec, "leaseTransitions", -1) + 1);
-}
-
-static void send_update(struct leader *l, bool mine, bool release)
-{
-    struct arena *a = arena_new(0);
-    json *lease = json_dup(l->lease); /* unknown fields of the spec stay (K-LE4) */
+/* The whole object goes back, so that fields that we do not know stay (K-LE4). */
+static void send_update(struct leader *l, enum asking what) {
+    json *lease = json_dup(l->lease);
     json *spec = (json *)(uintptr_t)json_get(lease, "spec");
     if (!spec)
         spec = json_add_object(lease, "spec");
-    fill_spec(l, spec, mine);
-    if (release) {
-        json_add_str(spec, "holderIdentity", "");
-        json_add_int64(spec, "leaseDurationSeconds", 1);
-    }
-    struct effect *e = effect_new(a, EFFECT_K8S_UPDATE, "resource", "leases", "namespace", l->ns, "name", l->name, NULL);
-    e->body = json_print_arena(lease, a);
+    if (what == RELEASING)
+        release_spec(l, spec);
+    else
+        renew_spec(l, spec);
+    ask(l, what, EFFECT_K8S_UPDATE, lease);
     json_free(lease);
-    ask(l, release ? RELEASING : UPDATING, e);
-    arena_free(a);
 }
 
-static void send_get(struct leader *l)
-{
-    struct arena *a = arena_new(0);
-    ask(l, GETTING, effect_new(a, EFFECT_K8S_GET, "resource", "leases", "namespace", l->ns, "name", l->name, NULL));
-    arena_free(a);
-}
-
-static void send_create(struct leader *l)
-{
-    struct arena *a = arena_new(0);
+static void send_create(struct leader *l) {
     json *lease = json_object();
     json_add_str(lease, "apiVersion", "coordination.k8s.io/v1");
     json_add_str(lease, "kind", "Lease");
     json *meta = json_add_object(lease, "metadata");
     json_add_str(meta, "name", l->name);
     json_add_str(meta, "namespace", l->ns);
-    fill_spec(l, json_add_object(lease, "spec"), false);
-    struct effect *e = effect_new(a, EFFECT_K8S_CREATE, "resource", "leases", "namespace", l->ns, NULL);
-    e->body = json_print_arena(lease, a);
+    json *spec = json_add_object(lease, "spec");
+    json_add_int64(spec, "leaseTransitions", -1);
+    renew_spec(l, spec);
+    ask(l, CREATING, EFFECT_K8S_CREATE, lease);
     json_free(lease);
-    ask(l, CREATING, e);
-    arena_free(a);
 }
 
-static void lose(struct leader *l, const char *why)
-{
-    if (l->state != LEADING)
-        return;
+/* --- standby and leading ------------------------------------------------------------------------------------------ */
+
+static void lose(struct leader *l, const char *why) {
     l->state = LOST;
-    LOG_ERROR("leader", "lost the lease", F_STR("why", why), F_STR("holder", holder(l)));
+    l->clock.timer_stop(l->clock.ctx, l->timer);
+    l->timer = 0;
+    LOG_ERROR("leader", "lost the lease", F_STR("why", why), F_STR("holder", l->holder), F_INT("epoch", l->epoch));
     l->o.lost(l->o.arg);
 }
 
-static void hold(struct leader *l, json *lease)
-{
+static int64_t left_ms(const struct leader *l) {
+    return l->o.renew_deadline_ms - (now(l) - l->renewed_boot_ms);
+}
+
+/* Not (yet) ours, or not renewed this time. */
+static void try_later(struct leader *l) {
+    int64_t wait = l->o.retry_period_ms;
+    if (l->state == STANDBY)
+        wait += (int64_t)((double)wait * LEADER_JITTER * prng_unit(&l->prng));
+    else if (left_ms(l) <= 0)
+        return lose(l, "not renewed within the renew deadline");
+    else if (wait > left_ms(l))
+        wait = left_ms(l);
+    tick_after(l, wait);
+}
+
+static void hold(struct leader *l, json *lease) {
     observe(l, lease);
     l->renewed_boot_ms = l->sent_boot_ms;
-    if (l->state == STANDBY) {
-        l->state = LEADING;
+    l->renewed = true;
+    l->epoch = json_int64_or(spec_of(l), "leaseTransitions", 0);
+    bool first = l->state == STANDBY;
+    l->state = LEADING;
+    tick_after(l, l->o.retry_period_ms);
+    if (first) {
         LOG_INFO("leader", "leading", F_STR("identity", l->identity), F_INT("epoch", l->epoch));
         l->o.started(l->o.arg);
     }
-    schedule(l, l->o.retry_period_ms);
 }
 
-/* Not (yet) ours: a holder that stays silent for its duration may be followed; ours was lost at the renew deadline. */
-static void try_later(struct leader *l)
-{
-    if (l->state == LEADING && now(l) - l->renewed_boot_ms >= l->o.renew_deadline_ms) {
-        lose(l, "not renewed within --leader-elect-renew-deadline");
-        return;
-    }
-    double jitter = l->state == STANDBY ? 1.0 + 1.2 * prng_unit(&l->prng) : 1.0;
-    schedule(l, (int64_t)((double)l->o.retry_period_ms * jitter));
-}
-
-static void decide_after_get(struct leader *l)
-{
-    bool mine = str_eq(holder(l), l->identity);
-    if (!mine && l->state == LEADING) {
-        lose(l, "another holder has it");
-        return;
-    }
-    bool free_now = holder(l)[0] == '\0' || l->observed_boot_ms + duration_ms(l) <= now(l);
-    if (mine || free_now)
-        send_update(l, mine && l->state == LEADING, false);
+static void after_get(struct leader *l) {
+    if (l->state == LEADING && !is_mine(l))
+        lose(l, l->holder[0] ? "another holder has it" : "somebody gave it back");
+    else if (is_mine(l) || is_free(l))
+        send_update(l, UPDATING);
     else
         try_later(l);
 }
 
-static void after_release(struct leader *l)
-{
-    void (*done)(void *) = l->released;
-    l->released = NULL;
-    l->clock.timer_stop(l->clock.ctx, l->timer);
+static void on_tick(void *arg) {
+    struct leader *l = arg;
     l->timer = 0;
-    if (done)
-        done(l->released_arg);
+    if (l->state == LEADING && left_ms(l) <= 0) {
+        lose(l, "not renewed within the renew deadline"); /* also when a call hangs: nobody waits for it (K-LE3) */
+        return;
+    }
+    if (l->asking == NOTHING && l->state == LEADING && is_mine(l))
+        send_update(l, UPDATING); /* the fast path */
+    else if (l->asking == NOTHING)
+        send_get(l);
+    if (l->state == LEADING)
+        tick_after(l, left_ms(l));
 }
 
-static void on_answer(void *arg, struct effect_result *r)
-{
+static void answered(struct leader *l, enum asking asked, json *value, const struct error *err) {
+    if (err->code == ERR_NONE && asked == GETTING) {
+        observe(l, value);
+        after_get(l);
+    } else if (err->code == ERR_NONE) {
+        hold(l, value);
+    } else if (asked == GETTING && err->code == ERR_NOT_FOUND) {
+        json_free(value);
+        /* Somebody deleted it: creating is atomic, so we still are the holder, with the same epoch, or another one is.
+         */
+        if (l->state == LEADING)
+            leader_raise_epoch(l, l->epoch);
+        send_create(l);
+    } else {
+        json_free(value);
+        LOG_DEBUG("leader", "lease call failed", F_STR("error", err->message));
+        forget(l);
+        try_later(l);
+    }
+}
+
+/* --- leaving ------------------------------------------------------------------------------------------------------ */
+
+static void leave(struct leader *l) {
+    void (*left)(void *) = l->left;
+    l->state = LOST;
+    l->left = NULL;
+    l->clock.timer_stop(l->clock.ctx, l->give_up_timer);
+    l->clock.timer_stop(l->clock.ctx, l->timer);
+    l->give_up_timer = l->timer = 0;
+    if (left)
+        left(l->left_arg);
+}
+
+static void on_give_up(void *arg) {
+    struct leader *l = arg;
+    l->give_up_timer = 0;
+    LOG_WARN("leader", "the lease was not given back in time: it runs out by itself");
+    leave(l);
+}
+
+static void on_release_tick(void *arg) {
+    struct leader *l = arg;
+    l->timer = 0;
+    send_get(l);
+}
+
+/* The newest version first: a renewal that was under way may have been committed (K-LE3). */
+static void leaving_answered(struct leader *l, enum asking asked, json *value, const struct error *err) {
+    if (asked == GETTING && err->code == ERR_NONE) {
+        observe(l, value);
+        if (is_mine(l))
+            send_update(l, RELEASING);
+        else
+            leave(l);
+        return;
+    }
+    json_free(value);
+    if (asked == RELEASING && err->code == ERR_NONE)
+        leave(l);
+    else if (asked == GETTING && err->code == ERR_NOT_FOUND)
+        leave(l);
+    else if (err->code == ERR_NONE)
+        send_get(l);
+    else
+        l->timer = l->clock.timer_start(l->clock.ctx, RELEASE_RETRY_MS, on_release_tick, l);
+}
+
+static void on_answer(void *arg, struct effect_result *r) {
     struct leader *l = arg;
     enum asking asked = l->asking;
     json *value = r->value;
     r->value = NULL;
     l->asking = NOTHING;
     l->ticket = 0;
-    if (l->released || l->state == LOST) {
+    if (l->state == LOST)
         json_free(value);
-        if (l->released && asked != RELEASING && l->lease && str_eq(holder(l), l->identity))
-            send_update(l, true, true); /* a renewal was under way: its answer carries the newest version, or the release is refused */
-        else if (l->released)
-            after_release(l);
-        return;
-    }
-    if (r->error.code == ERR_NONE && asked == GETTING) {
-        observe(l, value);
-        decide_after_get(l);
-        return;
-    }
-    if (r->error.code == ERR_NONE) {
-        hold(l, value);
-        return;
-    }
-    json_free(value);
-    if (asked == GETTING && r->error.code == ERR_NOT_FOUND) {
-        send_create(l);
-        return;
-    }
-    LOG_DEBUG("leader", "lease call failed", F_STR("error", r->error.message));
-    /* Whatever we believed of the lease is read again before the next try. */
-    json_free(l->lease);
-    l->lease = NULL;
-    try_later(l);
-}
-
-static void on_timer(void *arg)
-{
-    struct leader *l = arg;
-    l->timer = 0;
-    if (l->state == LOST || l->released)
-        return;
-    if (l->asking != NOTHING) { /* hung: the deadline decides even without an answer (K-LE3) */
-        if (l->state == LEADING && now(l) - l->renewed_boot_ms >= l->o.renew_deadline_ms)
-            lose(l, "a renewal hung beyond --leader-elect-renew-deadline");
-        else
-            schedule(l, 200);
-        return;
-    }
-    bool mine = l->state == LEADING && l->lease && str_eq(holder(l), l->identity);
-    if (mine)
-        send_update(l, true, false); /* the fast path: no GET */
+    else if (l->state == LEAVING)
+        leaving_answered(l, asked, value, &r->error);
     else
-        send_get(l);
-    if (l->state == LEADING && !l->timer)
-        schedule(l, l->o.renew_deadline_ms - (now(l) - l->renewed_boot_ms) + 1);
+        answered(l, asked, value, &r->error);
 }
 
-static void schedule(struct leader *l, int64_t ms)
-{
+void leader_release(struct leader *l, void (*done)(void *arg), void *arg) {
+    bool held = l->state == LEADING;
+    bool may_be_held = held || l->asking == CREATING || l->asking == UPDATING;
+    l->left = done;
+    l->left_arg = arg;
+    if (!may_be_held || l->state == LOST) {
+        leave(l);
+        return;
+    }
+    l->state = LEAVING;
     l->clock.timer_stop(l->clock.ctx, l->timer);
-    l->timer = l->clock.timer_start(l->clock.ctx, ms > 0 ? ms : 0, on_timer, l);
+    l->timer = 0;
+    l->give_up_timer = l->clock.timer_start(l->clock.ctx, LEADER_RELEASE_MS, on_give_up, l);
+    if (l->asking == NOTHING)
+        send_get(l);
 }
 
-struct leader *leader_new(const struct leader_options *o, struct effector effector, struct clock clock)
-{
+/* --- life and questions ------------------------------------------------------------------------------------------- */
+
+struct leader *leader_new(const struct leader_options *o, struct effector effector, struct clock clock) {
     struct leader *l = calloc(1, sizeof *l);
     if (!l)
         die("out of memory");
@@ -268,11 +337,11 @@ struct leader *leader_new(const struct leader_options *o, struct effector effect
     return l;
 }
 
-void leader_free(struct leader *l)
-{
+void leader_free(struct leader *l) {
     if (!l)
         return;
     l->clock.timer_stop(l->clock.ctx, l->timer);
+    l->clock.timer_stop(l->clock.ctx, l->give_up_timer);
     if (l->ticket)
         l->effector.cancel(l->effector.ctx, l->ticket);
     json_free(l->lease);
@@ -280,58 +349,41 @@ void leader_free(struct leader *l)
     free(l);
 }
 
-void leader_start(struct leader *l)
-{
-    schedule(l, 0);
+void leader_start(struct leader *l) {
+    tick_after(l, 0);
 }
 
-bool leader_is_leading(const struct leader *l)
-{
+bool leader_is_leading(const struct leader *l) {
     return l->state == LEADING;
 }
 
-bool leader_may_write(const struct leader *l)
-{
-    int64_t last = l->o.lease_duration_ms - LEADER_WRITE_MAX_MS - LEADER_MARGIN_MS;
-    if (last < l->o.lease_duration_ms / 2)
-        last = l->o.lease_duration_ms / 2;
-    if (last > l->o.renew_deadline_ms)
-        last = l->o.renew_deadline_ms;
-    return l->state == LEADING && !l->released && now(l) - l->renewed_boot_ms <= last;
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
 }
 
-int64_t leader_epoch(const struct leader *l)
-{
+int64_t leader_write_window_ms(const struct leader_options *o) {
+    int64_t write = least(LEADER_WRITE_MAX_MS, o->renew_deadline_ms / 2);
+    int64_t margin = least(LEADER_MARGIN_MS, o->renew_deadline_ms / 5);
+    return o->renew_deadline_ms - write - margin;
+}
+
+bool leader_may_write(const struct leader *l) {
+    return l->state == LEADING && now(l) - l->renewed_boot_ms <= leader_write_window_ms(&l->o);
+}
+
+int64_t leader_epoch(const struct leader *l) {
     return l->epoch;
 }
 
-int64_t leader_renew_age_ms(const struct leader *l)
-{
-    return l->renewed_boot_ms ? now(l) - l->renewed_boot_ms : -1;
+void leader_raise_epoch(struct leader *l, int64_t epoch) {
+    if (epoch > l->wanted_epoch)
+        l->wanted_epoch = epoch;
 }
 
-const char *leader_holder(const struct leader *l)
-{
-    return holder(l);
+int64_t leader_renew_age_ms(const struct leader *l) {
+    return l->renewed ? now(l) - l->renewed_boot_ms : -1;
 }
 
-static void on_release_timeout(void *arg)
-{
-    struct leader *l = arg;
-    l->timer = 0;
-    after_release(l);
-}
-
-void leader_release(struct leader *l, void (*done)(void *arg), void *arg)
-{
-    l->released = done;
-    l->released_arg = arg;
-    l->clock.timer_stop(l->clock.ctx, l->timer);
-    l->timer = l->clock.timer_start(l->clock.ctx, LEADER_WRITE_MAX_MS, on_release_timeout, l);
-    if (l->asking != NOTHING)
-        return; /* its answer goes on */
-    if (l->state == LEADING && l->lease)
-        send_update(l, true, true);
-    else
-        after_release(l);
+const char *leader_holder(const struct leader *l) {
+    return l->holder;
 }
