@@ -409,6 +409,14 @@ bool plan_cutover(struct ctx *c)
         return done;
     }
     c->s->plan.digest = r ? approval_digest(c) : NULL;
+    /* What is off stays off, whatever else is in progress: a node that joins does not make it undone. */
+    if (!r && !c->missing_reads && c->roles_known && ctx_anything_detached(c)) {
+        bool blocked = c->blocked;
+        nothing_left(c, in_scope);
+        c->blocked = blocked;
+        describe_roles(c);
+        return !blocked;
+    }
     if (c->blocked || c->missing_reads || !c->may_act) {
         describe(c, c->spec->node_role.detach == CIB_DETACH_AUTOMATIC ? "" : " (after: cni-iam approve)");
         describe_roles(c);
