@@ -10,8 +10,8 @@
 struct item {
     char *key;
     bool queued, dirty, processing;
-    uint64_t order;         /* FIFO */
-    int64_t ready_boot_ms;  /* delayed add; 0: none */
+    uint64_t order;        /* FIFO */
+    int64_t ready_boot_ms; /* delayed add; 0: none */
     unsigned failures;
 };
 
@@ -29,20 +29,17 @@ struct work_queue {
     struct work_queue_stats stats;
 };
 
-static int64_t now(const struct work_queue *q)
-{
+static int64_t now(const struct work_queue *q) {
     return q->clock.boot_ms(q->clock.ctx);
 }
 
-static void free_item(void *value)
-{
+static void free_item(void *value) {
     struct item *i = value;
     free(i->key);
     free(i);
 }
 
-static struct item *item_of(struct work_queue *q, const char *key)
-{
+static struct item *item_of(struct work_queue *q, const char *key) {
     struct item *i = strmap_get(q->items, key);
     if (i || strmap_count(q->items) >= WORK_QUEUE_KEYS_MAX) {
         if (!i)
@@ -56,8 +53,13 @@ static struct item *item_of(struct work_queue *q, const char *key)
     return i;
 }
 
-struct work_queue *work_queue_new(struct clock clock, void (*wake)(void *arg), void *arg)
-{
+/* A key is remembered for as long as something is due for it or its failures count. */
+static void drop_idle(struct work_queue *q, const struct item *i) {
+    if (!i->processing && !i->dirty && !i->ready_boot_ms && i->failures == 0)
+        strmap_remove(q->items, i->key);
+}
+
+struct work_queue *work_queue_new(struct clock clock, void (*wake)(void *arg), void *arg) {
     struct work_queue *q = calloc(1, sizeof *q);
     if (!q)
         die("out of memory");
@@ -70,8 +72,7 @@ struct work_queue *work_queue_new(struct clock clock, void (*wake)(void *arg), v
     return q;
 }
 
-void work_queue_free(struct work_queue *q)
-{
+void work_queue_free(struct work_queue *q) {
     if (!q)
         return;
     q->clock.timer_stop(q->clock.ctx, q->timer);
@@ -79,15 +80,13 @@ void work_queue_free(struct work_queue *q)
     free(q);
 }
 
-static void enqueue(struct work_queue *q, struct item *i)
-{
+static void enqueue(struct work_queue *q, struct item *i) {
     i->queued = true;
     i->order = ++q->next_order;
 }
 
 /* The state machine of K-Q1. */
-static void mark_dirty(struct work_queue *q, struct item *i)
-{
+static void mark_dirty(struct work_queue *q, struct item *i) {
     if (i->dirty)
         return;
     i->dirty = true;
@@ -96,8 +95,7 @@ static void mark_dirty(struct work_queue *q, struct item *i)
         enqueue(q, i);
 }
 
-static int64_t next_delayed(const struct work_queue *q)
-{
+static int64_t next_delayed(const struct work_queue *q) {
     int64_t next = 0;
     const char *key;
     void *value;
@@ -110,8 +108,7 @@ static int64_t next_delayed(const struct work_queue *q)
     return next;
 }
 
-static bool anything_queued(const struct work_queue *q)
-{
+static bool anything_queued(const struct work_queue *q) {
     const char *key;
     void *value;
     size_t it = 0;
@@ -123,9 +120,7 @@ static bool anything_queued(const struct work_queue *q)
 
 static void on_timer(void *arg);
 
-static void arm(struct work_queue *q)
-{
-    int64_t at = anything_queued(q) ? now(q) : next_delayed(q);
+static void arm_at(struct work_queue *q, int64_t at) {
     if (q->timer && q->timer_at == at)
         return;
     q->clock.timer_stop(q->clock.ctx, q->timer);
@@ -137,8 +132,11 @@ static void arm(struct work_queue *q)
     q->timer = q->clock.timer_start(q->clock.ctx, delay > 0 ? delay : 0, on_timer, q);
 }
 
-static void on_timer(void *arg)
-{
+static void arm(struct work_queue *q) {
+    arm_at(q, anything_queued(q) ? now(q) : next_delayed(q));
+}
+
+static void on_timer(void *arg) {
     struct work_queue *q = arg;
     const char *key;
     void *value;
@@ -153,12 +151,13 @@ static void on_timer(void *arg)
     }
     if (!q->closed && anything_queued(q))
         q->wake(q->arg);
-    if (next_delayed(q) && !q->timer)
-        arm(q);
+    /* What is queued and was not got has been told once: done, or the next add, tells again. Anything else would be a
+     * hot loop. */
+    if (!q->timer)
+        arm_at(q, next_delayed(q));
 }
 
-void work_queue_add(struct work_queue *q, const char *key)
-{
+void work_queue_add(struct work_queue *q, const char *key) {
     struct item *i = q->closed ? NULL : item_of(q, key);
     if (!i)
         return;
@@ -166,8 +165,7 @@ void work_queue_add(struct work_queue *q, const char *key)
     arm(q);
 }
 
-void work_queue_add_after(struct work_queue *q, const char *key, int64_t after_ms)
-{
+void work_queue_add_after(struct work_queue *q, const char *key, int64_t after_ms) {
     if (after_ms <= 0) {
         work_queue_add(q, key);
         return;
@@ -182,8 +180,7 @@ void work_queue_add_after(struct work_queue *q, const char *key, int64_t after_m
 }
 
 /* What the bucket makes a failure wait on top: nothing while there are tokens. */
-static int64_t bucket_ms(struct work_queue *q)
-{
+static int64_t bucket_ms(struct work_queue *q) {
     double earned = (double)(now(q) - q->tokens_at) * WORK_QUEUE_PER_SECOND / 1000.0;
     q->tokens_at = now(q);
     q->tokens = q->tokens + earned > WORK_QUEUE_BURST ? WORK_QUEUE_BURST : q->tokens + earned;
@@ -191,8 +188,7 @@ static int64_t bucket_ms(struct work_queue *q)
     return q->tokens >= 0 ? 0 : (int64_t)(-q->tokens * 1000.0 / WORK_QUEUE_PER_SECOND);
 }
 
-void work_queue_add_rate_limited(struct work_queue *q, const char *key)
-{
+void work_queue_add_rate_limited(struct work_queue *q, const char *key) {
     struct item *i = q->closed ? NULL : item_of(q, key);
     if (!i)
         return;
@@ -205,15 +201,15 @@ void work_queue_add_rate_limited(struct work_queue *q, const char *key)
     work_queue_add_after(q, key, own > bucket ? own : bucket);
 }
 
-void work_queue_forget(struct work_queue *q, const char *key)
-{
+void work_queue_forget(struct work_queue *q, const char *key) {
     struct item *i = strmap_get(q->items, key);
-    if (i)
-        i->failures = 0;
+    if (!i)
+        return;
+    i->failures = 0;
+    drop_idle(q, i);
 }
 
-const char *work_queue_get(struct work_queue *q)
-{
+const char *work_queue_get(struct work_queue *q) {
     struct item *head = NULL;
     const char *key;
     void *value;
@@ -230,28 +226,24 @@ const char *work_queue_get(struct work_queue *q)
     return head->key;
 }
 
-void work_queue_done(struct work_queue *q, const char *key)
-{
+void work_queue_done(struct work_queue *q, const char *key) {
     struct item *i = strmap_get(q->items, key);
     if (!i)
         return;
     i->processing = false;
     if (i->dirty)
         enqueue(q, i);
-    else if (!i->ready_boot_ms && i->failures == 0)
-        strmap_remove(q->items, key);
+    drop_idle(q, i);
     arm(q);
 }
 
-void work_queue_shut_down(struct work_queue *q)
-{
+void work_queue_shut_down(struct work_queue *q) {
     q->closed = true;
     q->clock.timer_stop(q->clock.ctx, q->timer);
     q->timer = 0;
 }
 
-struct work_queue_stats work_queue_stats(const struct work_queue *q)
-{
+struct work_queue_stats work_queue_stats(const struct work_queue *q) {
     struct work_queue_stats s = q->stats;
     const char *key;
     void *value;

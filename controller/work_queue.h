@@ -1,9 +1,10 @@
 /*
  * work_queue.h - which bindings want a look: client-go's queue semantics (K-Q1..K-Q5).
  *
- * Model: three sets. Add puts a key into `dirty` and, unless it is being processed, into the queue; get moves the head into `processing`; done
- * re-queues it if it became dirty meanwhile. So one worker a key, and an add during processing is never lost and causes exactly one more run.
- * Delayed adds keep the earliest time of a key. add_rate_limited waits max(per-key exponential, token bucket).
+ * Model: three sets. Add puts a key into `dirty` and, unless it is being processed, into the queue; get moves the head
+ * into `processing`; done re-queues it if it became dirty meanwhile. So one worker a key, and an add during processing
+ * is never lost and causes exactly one more run. Delayed adds keep the earliest time of a key. add_rate_limited waits
+ * max(per-key exponential, token bucket).
  *
  * Ownership: keys are copied.   Errors: none.   Bounds: WORK_QUEUE_KEYS_MAX keys; more are refused and logged.
  */
@@ -17,8 +18,8 @@
 #include "platform/port/clock.h"
 
 #define WORK_QUEUE_KEYS_MAX 1024
-#define WORK_QUEUE_BASE_MS 500   /* the first retry; AWS is behind it, so slower than client-go's 5 ms (K-Q3) */
-#define WORK_QUEUE_CAP_MS 30000  /* L3: a cause that went away is noticed within 60 s */
+#define WORK_QUEUE_BASE_MS 500  /* the first retry; AWS is behind it, so slower than client-go's 5 ms (K-Q3) */
+#define WORK_QUEUE_CAP_MS 30000 /* L3: a cause that went away is noticed within 60 s */
 #define WORK_QUEUE_BURST 100
 #define WORK_QUEUE_PER_SECOND 10
 
@@ -32,7 +33,7 @@ void work_queue_add_rate_limited(struct work_queue *q, const char *key);
 void work_queue_forget(struct work_queue *q, const char *key); /* the next failure starts at the base again */
 const char *work_queue_get(struct work_queue *q);              /* NULL: empty; borrowed until done */
 void work_queue_done(struct work_queue *q, const char *key);
-void work_queue_shut_down(struct work_queue *q);               /* adds are ignored from now on */
+void work_queue_shut_down(struct work_queue *q); /* adds are ignored from now on */
 
 struct work_queue_stats {
     size_t depth, delayed;
