@@ -50,8 +50,10 @@ static void free_request(struct http_request *r) {
 static void classify(struct http_request *r, CURLcode rc, struct error *err) {
     const char *text = r->curl_error[0] ? r->curl_error : curl_easy_strerror(rc);
     error_clear(err);
-    if (rc == CURLE_OK)
+    if (rc == CURLE_OK && r->headers.complete)
         return;
+    if (rc == CURLE_OK) /* curl takes an answer that is cut inside its header lines for a whole one */
+        text = "it ended inside its headers";
     if (r->too_large)
         error_set(err, ERR_TOO_LARGE, "the answer is larger than allowed");
     else if (r->ended_by_us)
