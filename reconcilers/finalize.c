@@ -117,11 +117,9 @@ static bool working(struct ctx *c, const char *what)
     return ctx_wait(c, G8, REASON_RESTORING, 0, "%s", what);
 }
 
-static bool withdraw_statement(struct ctx *c, const char *document, const struct trust_want *w)
+static bool withdraw_statement(struct ctx *c, const char *document)
 {
-    struct trust_report r;
-    bool there = trust_examine(document, w, &r, c->a) && (r.exact || r.ours_wrong);
-    const char *rest = there ? trust_without(document, w, c->a) : NULL;
+    const char *rest = trust_without(document, c->a);
     if (!rest)
         return true; /* gone already, or the only one: a role can not be without a trust policy */
     ctx_step(c, G8,
@@ -157,7 +155,7 @@ static bool cleanup_own_role(struct ctx *c, const char *document, const struct t
 {
     struct trust_report r;
     if (!trust_examine(document, w, &r, c->a) || r.foreign > 0)
-        return withdraw_statement(c, document, w);
+        return withdraw_statement(c, document);
     bool others = false;
     if (!detach_from_role(c, &others))
         return false;
@@ -190,7 +188,7 @@ static bool cleanup_role(struct ctx *c)
     if (!tags_are_ours(c, tags))
         return true; /* S5: not ours by its live tags: not touched */
     if (str_eq(tag_value(tags, TAG_ADOPTED), "true"))
-        return withdraw_statement(c, document, &w);
+        return withdraw_statement(c, document);
     return cleanup_own_role(c, document, &w);
 }
 

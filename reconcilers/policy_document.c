@@ -6,20 +6,33 @@
 
 #include "platform/base/json.h"
 
+/* Statement is one object or a list of them; anything else is no policy, and must not be replaced as if it said nothing. */
+static bool statements_are_readable(const json *doc)
+{
+    const json *s = json_get(doc, "Statement");
+    if (!s || json_is_object(s))
+        return true;
+    if (!json_is_array(s))
+        return false;
+    for (const json *it = json_first(s); it; it = it->next)
+        if (!json_is_object(it))
+            return false;
+    return true;
+}
+
 static json *parse(const char *text)
 {
     struct error err;
     if (!text || strlen(text) > POLICY_DOCUMENT_MAX)
         return NULL;
     json *j = json_parse(text, strlen(text), &err);
-    if (j && !json_is_object(j)) {
+    if (j && !(json_is_object(j) && statements_are_readable(j))) {
         json_free(j);
         return NULL;
     }
     return j;
 }
 
-/* Statement may be one object or a list of them. */
 static const json *first_statement(const json *doc)
 {
     const json *s = json_get(doc, "Statement");
@@ -192,13 +205,21 @@ char *trust_merge(const char *document, const struct trust_want *w, struct arena
     return print_and_free(doc, a);
 }
 
-char *trust_without(const char *document, const struct trust_want *w, struct arena *a)
+/* By the Sid alone: an equal statement without it was there before us, in a role that was adopted (S5). */
+char *trust_without(const char *document, struct arena *a)
 {
     json *doc = parse(document);
     if (!doc)
         return NULL;
-    json *kept = foreign_statements(doc, w, a);
-    if (json_array_size(kept) == 0) {
+    json *kept = json_new_array();
+    size_t ours = 0;
+    for (const json *s = first_statement(doc); s; s = next_statement(doc, s)) {
+        if (str_eq(json_str(s, "Sid"), TRUST_SID))
+            ours++;
+        else
+            json_push(kept, json_dup(s));
+    }
+    if (ours == 0 || json_array_size(kept) == 0) {
         json_free(kept);
         json_free(doc);
         return NULL;
@@ -341,14 +362,4 @@ struct strlist policy_cni_grants(const char *document, struct arena *a)
             strlist_add(&found, writing[i], a);
     }
     return found;
-}
-
-bool policy_equal(const char *a_text, const char *b_text, struct arena *a)
-{
-    (void)a;
-    json *x = parse(a_text), *y = parse(b_text);
-    bool equal = x && y && json_equal(x, y);
-    json_free(x);
-    json_free(y);
-    return equal;
 }

@@ -39,8 +39,8 @@ char *trust_build(const struct trust_want *w, struct arena *a);
 bool trust_examine(const char *document, const struct trust_want *w, struct trust_report *out, struct arena *a);
 /* The document with our statement exact and everything else kept; NULL if `document` cannot be read. */
 char *trust_merge(const char *document, const struct trust_want *w, struct arena *a);
-/* The document without our statement; NULL if it cannot be read, or if nothing else would be left. */
-char *trust_without(const char *document, const struct trust_want *w, struct arena *a);
+/* The document without the statements that bear our Sid; NULL if it cannot be read, has none, or if nothing else would be left. */
+char *trust_without(const char *document, struct arena *a);
 /* Does any statement name this provider as a principal? (S5: a provider that others trust stays.) */
 bool trust_names_provider(const char *document, const char *provider_arn, struct arena *a);
 
@@ -51,6 +51,5 @@ char *ipv6_policy_build(const char *partition, struct arena *a);
 struct strlist policy_missing_actions(const struct strlist *documents, const struct strlist *actions, struct arena *a);
 /* The CNI's own writing actions that one document allows: the sign that a node role still has CNI rights. */
 struct strlist policy_cni_grants(const char *document, struct arena *a);
-bool policy_equal(const char *a_text, const char *b_text, struct arena *a);
 
 #endif
