@@ -1,163 +1,116 @@
-/* credentials_file.c - providers that need no server: environment, the two shared files, credential_process. */
+/* credentials_file.c - providers that need no one else: the environment and the two shared files. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "platform/aws/credentials_internal.h"
 #include "platform/base/timefmt.h"
 
-static const char *variable(const char *name)
-{
-    const char *v = getenv(name);
-    return str_empty(v) ? NULL : v;
-}
-
-static void fill(struct found *f, const char *id, const char *secret, const char *token)
-{
+static bool fill(struct found *f, const char *id, const char *secret, const char *token) {
     f->access_key_id = strdup(id);
     f->secret_access_key = secret_new(secret, strlen(secret));
     f->session_token = str_empty(token) ? NULL : secret_new(token, strlen(token));
-    if (!f->access_key_id || !f->secret_access_key)
-        die("out of memory, or a key of absurd length");
+    if (f->access_key_id && f->secret_access_key && (f->session_token || str_empty(token))) {
+        return true;
+    }
+    found_done(f); /* a key of absurd length */
+    return false;
 }
 
-bool found_from_environment(struct found *f)
-{
-    const char *id = variable("AWS_ACCESS_KEY_ID"), *secret = variable("AWS_SECRET_ACCESS_KEY");
-    const char *token = variable("AWS_SESSION_TOKEN");
-    if (!id || !secret)
-        return false;
-    fill(f, id, secret, token ? token : variable("AWS_SECURITY_TOKEN"));
-    const char *expires = variable("AWS_CREDENTIAL_EXPIRATION");
-    if (expires)
-        timefmt_parse_rfc3339(expires, &f->expires_wall_ms);
-    return true;
+static enum found_keys keys(const char *id, const char *secret, const char *token, struct found *f, const char **why) {
+    if (!id && !secret) {
+        *why = "no access key";
+        return KEYS_NONE;
+    }
+    *why = id ? "an access key id without its secret" : "a secret access key without its id";
+    if (!id || !secret) {
+        return KEYS_BROKEN;
+    }
+    *why = "a key is too long";
+    return fill(f, id, secret, token) ? KEYS_FOUND : KEYS_BROKEN;
 }
 
-bool found_from_section(const struct ini *ini, const char *section, struct found *f)
-{
-    const char *id = ini_get(ini, section, "aws_access_key_id"), *secret = ini_get(ini, section, "aws_secret_access_key");
-    if (!id || !secret)
-        return false;
-    fill(f, id, secret, ini_get(ini, section, "aws_session_token"));
-    return true;
+enum found_keys found_in_environment(struct found *f, const char **why) {
+    const char *token = provider_variable("AWS_SESSION_TOKEN"),
+               *expires = provider_variable("AWS_CREDENTIAL_EXPIRATION");
+    if (!token) {
+        token = provider_variable("AWS_SECURITY_TOKEN");
+    }
+    enum found_keys k =
+        keys(provider_variable("AWS_ACCESS_KEY_ID"), provider_variable("AWS_SECRET_ACCESS_KEY"), token, f, why);
+    if (k == KEYS_FOUND && expires && !timefmt_parse_rfc3339(expires, &f->expires_wall_ms)) {
+        found_done(f);
+        *why = "AWS_CREDENTIAL_EXPIRATION is no RFC 3339 time";
+        return KEYS_BROKEN;
+    }
+    return k;
 }
 
-bool found_from_json(const json *j, const char *token_member, struct found *f, struct error *err)
-{
-    const char *id = json_str(j, "AccessKeyId"), *secret = json_str(j, "SecretAccessKey"), *expires = json_str(j, "Expiration");
-    if (str_empty(id) || str_empty(secret))
+static enum found_keys in_section(const struct ini *ini, const char *section, struct found *f, const char **why) {
+    return keys(ini_get(ini, section, "aws_access_key_id"), ini_get(ini, section, "aws_secret_access_key"),
+                ini_get(ini, section, "aws_session_token"), f, why);
+}
+
+enum found_keys found_in_profile(const struct credentials *c, const char *profile, struct found *f, const char **why) {
+    enum found_keys k = in_section(c->shared, profile, f, why);
+    return k == KEYS_NONE ? in_section(c->config, aws_profile_section(c->config, profile, c->arena), f, why) : k;
+}
+
+bool found_from_json(const json *j, const char *token_member, struct found *f, struct error *err) {
+    const char *expires = json_str(j, "Expiration"), *why;
+    const char *id = json_str(j, "AccessKeyId"), *secret = json_str(j, "SecretAccessKey");
+    if (str_empty(id) || str_empty(secret)) {
         return error_set(err, ERR_PARSE, "the answer lacks AccessKeyId or SecretAccessKey");
-    fill(f, id, secret, json_str(j, token_member));
-    if (expires && !timefmt_parse_rfc3339(expires, &f->expires_wall_ms)) {
+    }
+    if (keys(id, secret, json_str(j, token_member), f, &why) != KEYS_FOUND) {
+        return error_set(err, ERR_PARSE, "%s", why);
+    }
+    if (!str_empty(expires) && !timefmt_parse_rfc3339(expires, &f->expires_wall_ms)) {
         found_done(f);
         return error_set(err, ERR_PARSE, "Expiration is no RFC 3339 time");
     }
     return true;
 }
 
-const char *profile_section_name(const struct aws_settings *s, const char *profile, struct arena *a)
-{
-    const char *named = arena_printf(a, "profile %s", profile);
-    return str_eq(profile, "default") && !ini_has_section(s->config, named) ? "default" : named;
+const char *profile_value(const struct credentials *c, const char *profile, const char *key) {
+    const char *v = ini_get(c->shared, profile, key);
+    return v ? v : ini_get(c->config, aws_profile_section(c->config, profile, c->arena), key);
 }
 
-enum provider_start provider_environment(struct credentials *c)
-{
-    struct found f = {0};
-    if (!found_from_environment(&f))
-        return NOT_CONFIGURED;
-    provider_found(c, &f);
+static enum provider_start conclude(struct credentials *c, enum found_keys k, struct found *f, const char *name,
+                                    const char *why) {
+    if (k == KEYS_NONE) {
+        return not_configured(c, name, why);
+    }
+    if (k == KEYS_FOUND) {
+        provider_base(c, f);
+    } else {
+        provider_failed(c, name, why);
+    }
     return STARTED;
 }
 
-enum provider_start provider_credentials_file(struct credentials *c)
-{
+enum provider_start provider_environment(struct credentials *c) {
     struct found f = {0};
-    if (!found_from_section(c->t->settings->credentials, c->t->settings->profile, &f))
-        return NOT_CONFIGURED;
-    provider_found(c, &f);
-    return STARTED;
+    const char *why;
+    enum found_keys k = found_in_environment(&f, &why);
+    return conclude(c, k, &f, "the environment", why);
 }
 
-enum provider_start provider_config_file(struct credentials *c)
-{
+enum provider_start provider_credentials_file(struct credentials *c) {
+    struct found f = {0};
+    const char *why;
+    enum found_keys k = in_section(c->shared, c->t->settings->profile, &f, &why);
+    return conclude(c, k, &f, c->t->settings->credentials_file, why);
+}
+
+enum provider_start provider_config_file(struct credentials *c) {
     struct found f = {0};
     const struct aws_settings *s = c->t->settings;
-    if (!found_from_section(s->config, profile_section_name(s, s->profile, c->arena), &f))
-        return NOT_CONFIGURED;
-    provider_found(c, &f);
-    return STARTED;
-}
-
-/* --- credential_process -------------------------------------------------------------------------------------------------- */
-
-static void on_process(void *arg, const char *out, size_t n, const struct error *err)
-{
-    struct credentials *c = arg;
-    struct error parse;
-    struct found f = {0};
-    c->process = NULL;
-    if (err->code) {
-        provider_failed(c, "credential_process", err->message);
-        return;
+    const char *why;
+    enum found_keys k = in_section(c->config, aws_profile_section(c->config, s->profile, c->arena), &f, &why);
+    if (k == KEYS_NONE &&
+        (profile_value(c, s->profile, "sso_session") || profile_value(c, s->profile, "sso_start_url"))) {
+        why = "SSO is not supported, a credential_process can do it";
     }
-    json *j = json_parse(out, n, &parse);
-    bool right_version = json_int64_or(j, "Version", 0) == 1;
-    bool ok = j && right_version && found_from_json(j, "SessionToken", &f, &parse);
-    if (j && !right_version)
-        error_set(&parse, ERR_PARSE, "its output has not \"Version\": 1");
-    json_free(j);
-    if (ok)
-        provider_found(c, &f);
-    else
-        provider_failed(c, "credential_process", parse.message);
-}
-
-/* Words split at space; single and double quotes and backslash as a POSIX shell reads them, but no shell is started. NULL: an open quote. */
-static const char **split_words(const char *s, struct arena *a)
-{
-    const char **argv = ARENA_ARRAY(a, strlen(s) / 2 + 2, const char *);
-    size_t n = 0;
-    while (*s) {
-        while (*s == ' ' || *s == '\t')
-            s++;
-        if (!*s)
-            break;
-        char *word = arena_alloc(a, strlen(s) + 1), *w = word, quote = 0;
-        for (; *s && (quote || (*s != ' ' && *s != '\t')); s++) {
-            if (quote && *s == quote)
-                quote = 0;
-            else if (!quote && (*s == '"' || *s == '\''))
-                quote = *s;
-            else if (*s == '\\' && quote != '\'' && s[1])
-                *w++ = *++s;
-            else
-                *w++ = *s;
-        }
-        if (quote)
-            return NULL;
-        argv[n++] = word;
-    }
-    return n ? argv : NULL;
-}
-
-enum provider_start provider_process(struct credentials *c)
-{
-    const struct aws_settings *s = c->t->settings;
-    const char *command = ini_get(s->config, profile_section_name(s, s->profile, c->arena), "credential_process");
-    struct error err;
-    if (!command)
-        command = ini_get(s->credentials, s->profile, "credential_process");
-    if (!command)
-        return NOT_CONFIGURED;
-    const char **argv = split_words(command, c->arena);
-    if (!argv) {
-        provider_failed(c, "credential_process", "a quote is not closed, or it is empty");
-        return STARTED;
-    }
-    struct process_request r = {.argv = argv};
-    c->process = process_start(c->t->loop, &r, on_process, c, &err);
-    if (!c->process)
-        provider_failed(c, "credential_process", err.message);
-    return STARTED;
+    return conclude(c, k, &f, s->config_file, why);
 }

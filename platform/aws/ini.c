@@ -5,7 +5,8 @@
 #include "platform/base/str.h"
 
 struct entry {
-    const char *section, *group, *key, *value; /* group NULL at the upper level */
+    const char *section, *group, *key; /* group NULL at the upper level */
+    char *value;
     struct entry *next;
 };
 
@@ -14,100 +15,156 @@ struct ini {
     struct strlist sections;
 };
 
-static char *trimmed(struct arena *a, const char *p, size_t n)
-{
-    while (n && (*p == ' ' || *p == '\t')) {
-        p++;
-        n--;
+struct reader {
+    struct ini *ini;
+    struct arena *a;
+    struct error *err;
+    const char *section, *group; /* group: the key that indented lines belong to; NULL: they continue a value */
+    size_t count;
+    int line;
+};
+
+struct span {
+    const char *p;
+    size_t n;
+};
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+static struct span trimmed(struct span s) {
+    while (s.n && is_blank(*s.p)) {
+        s.p++;
+        s.n--;
     }
-    while (n && (p[n - 1] == ' ' || p[n - 1] == '\t' || p[n - 1] == '\r'))
-        n--;
-    return arena_strndup(a, p, n);
+    while (s.n && is_blank(s.p[s.n - 1])) {
+        s.n--;
+    }
+    return s;
 }
 
-/* " #" and " ;" start a comment inside a line. */
-static size_t without_comment(const char *p, size_t n)
-{
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] == '#' || p[i] == ';') && (p[i - 1] == ' ' || p[i - 1] == '\t'))
-            return i;
-    return n;
+static char *text_of(struct span s, struct arena *a) {
+    s = trimmed(s);
+    return arena_strndup(a, s.p, s.n);
 }
 
-static bool open_section(struct ini *ini, const char *p, size_t n, const char **section, struct arena *a)
-{
-    const char *end = memchr(p, ']', n);
-    if (!end)
-        return false;
-    char *name = trimmed(a, p + 1, (size_t)(end - p) - 1);
-    /* "profile x" with any white space between; quotes around the name are allowed. */
-    if (str_has_prefix(name, "profile ") || str_has_prefix(name, "profile\t"))
-        name = arena_printf(a, "profile %s", trimmed(a, name + 8, strlen(name + 8)));
-    strlist_add(&ini->sections, name, a);
-    *section = name;
+static struct span without_comment(struct span s) {
+    for (size_t i = 0; i < s.n; i++) {
+        if ((s.p[i] == '#' || s.p[i] == ';') && (i == 0 || is_blank(s.p[i - 1]))) {
+            s.n = i;
+        }
+    }
+    return s;
+}
+
+/* [profile x], [profile "x y"], any white space between. */
+static const char *section_name(struct span inside, struct arena *a) {
+    char *name = text_of(inside, a);
+    size_t kind = strcspn(name, " \t");
+    if (!name[kind]) {
+        return name;
+    }
+    char *rest = text_of((struct span){name + kind, strlen(name + kind)}, a);
+    size_t n = strlen(rest);
+    if (n >= 2 && (*rest == '"' || *rest == '\'') && rest[n - 1] == *rest) {
+        rest = arena_strndup(a, rest + 1, n - 2);
+    }
+    return arena_printf(a, "%.*s %s", (int)kind, name, rest);
+}
+
+static bool read_section(struct reader *r, struct span s) {
+    const char *end = memchr(s.p, ']', s.n);
+    if (!end) {
+        return error_set(r->err, ERR_PARSE, "line %d: a section needs a closing ]", r->line);
+    }
+    r->section = section_name((struct span){s.p + 1, (size_t)(end - s.p) - 1}, r->a);
+    r->group = NULL;
+    strlist_add(&r->ini->sections, r->section, r->a);
     return true;
 }
 
-static void add(struct ini *ini, const char *section, const char *group, const char *key, const char *value, struct arena *a)
-{
-    struct entry *e = ARENA_NEW(a, struct entry);
-    *e = (struct entry){section, group, key, value, ini->entries};
-    ini->entries = e;
+static bool read_entry(struct reader *r, struct span s, bool indented) {
+    const char *equals = memchr(s.p, '=', s.n);
+    if (indented && (!r->group || !equals)) {
+        return true;
+    }
+    if (!equals || !r->section) {
+        return error_set(r->err, ERR_PARSE, "line %d: expected [section] or key = value", r->line);
+    }
+    size_t before = (size_t)(equals - s.p);
+    struct entry *e = ARENA_NEW(r->a, struct entry);
+    e->section = r->section;
+    e->group = indented ? r->group : NULL;
+    e->key = text_of((struct span){s.p, before}, r->a);
+    e->value = text_of((struct span){equals + 1, s.n - before - 1}, r->a);
+    e->next = r->ini->entries;
+    r->ini->entries = e;
+    if (!indented) {
+        r->group = *e->value ? NULL : e->key;
+    }
+    return true;
 }
 
-const struct ini *ini_parse(const char *text, size_t n, struct arena *a, struct error *err)
-{
-    struct ini *ini = ARENA_NEW(a, struct ini);
-    const char *section = NULL, *group = NULL;
-    size_t count = 0;
-    int line = 0;
-    if (n > INI_TEXT_MAX || memchr(text, '\0', n))
-        return error_set(err, ERR_PARSE, "larger than %zu bytes, or with a NUL byte", INI_TEXT_MAX), NULL;
+static bool read_line(struct reader *r, struct span line) {
+    bool indented = line.n && is_blank(line.p[0]);
+    struct span s = trimmed(without_comment(line));
+    if (s.n == 0) {
+        return true;
+    }
+    if (++r->count > INI_ENTRIES_MAX) {
+        return error_set(r->err, ERR_TOO_LARGE, "more than %d entries", INI_ENTRIES_MAX);
+    }
+    return *s.p == '[' && !indented ? read_section(r, s) : read_entry(r, s, indented);
+}
+
+const struct ini *ini_parse(const char *text, size_t n, struct arena *a, struct error *err) {
+    struct reader r = {.ini = ARENA_NEW(a, struct ini), .a = a, .err = err};
+    if (n > INI_TEXT_MAX || memchr(text, '\0', n)) {
+        (void)error_set(err, ERR_PARSE, "larger than %zu bytes, or with a NUL byte", INI_TEXT_MAX);
+        return NULL;
+    }
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        text += 3; /* a byte order mark, which editors leave */
+        n -= 3;
+    }
     for (const char *p = text, *end = text + n; p < end;) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         size_t len = nl ? (size_t)(nl - p) : (size_t)(end - p);
-        bool indented = len && (*p == ' ' || *p == '\t');
-        const char *content = trimmed(a, p, without_comment(p, len));
-        p += len + 1;
-        line++;
-        if (!*content || *content == '#' || *content == ';')
-            continue;
-        if (*content == '[' && !indented) {
-            group = NULL;
-            if (!open_section(ini, content, strlen(content), &section, a))
-                return error_set(err, ERR_PARSE, "line %d: a section needs a closing ]", line), NULL;
-            continue;
+        r.line++;
+        if (!read_line(&r, (struct span){p, len})) {
+            return NULL;
         }
-        const char *equals = strchr(content, '=');
-        if (!equals && indented)
-            continue; /* a continued value: nothing that is read here has one */
-        if (!equals || !section)
-            return error_set(err, ERR_PARSE, "line %d: expected [section] or key = value", line), NULL;
-        if (++count > INI_ENTRIES_MAX)
-            return error_set(err, ERR_TOO_LARGE, "more than %d entries", INI_ENTRIES_MAX), NULL;
-        const char *key = trimmed(a, content, (size_t)(equals - content)), *value = trimmed(a, equals + 1, strlen(equals + 1));
-        if (!indented)
-            group = *value ? NULL : key;
-        add(ini, section, indented ? group : NULL, key, value, a);
+        p += len + (nl ? 1 : 0);
     }
-    return ini;
+    return r.ini;
 }
 
-const char *ini_get_nested(const struct ini *ini, const char *section, const char *group, const char *key)
-{
-    for (const struct entry *e = ini ? ini->entries : NULL; e; e = e->next)
-        if (str_eq(e->section, section) && str_eq(e->group, group) && str_eq_nocase(e->key, key))
-            return e->value;
+static const char *find(const struct ini *ini, const char *section, const char *group, const char *key) {
+    for (const struct entry *e = ini ? ini->entries : NULL; e; e = e->next) {
+        if (str_eq(e->section, section) && str_eq(e->group, group) && str_eq_nocase(e->key, key)) {
+            return *e->value ? e->value : NULL;
+        }
+    }
     return NULL;
 }
 
-const char *ini_get(const struct ini *ini, const char *section, const char *key)
-{
-    const char *value = ini_get_nested(ini, section, NULL, key);
-    return str_empty(value) ? NULL : value;
+const char *ini_get_nested(const struct ini *ini, const char *section, const char *group, const char *key) {
+    return find(ini, section, group, key);
 }
 
-int ini_has_section(const struct ini *ini, const char *section)
-{
+const char *ini_get(const struct ini *ini, const char *section, const char *key) {
+    return find(ini, section, NULL, key);
+}
+
+bool ini_has_section(const struct ini *ini, const char *section) {
     return ini && strlist_has(&ini->sections, section);
+}
+
+void ini_forget(const struct ini *ini, const char *key) {
+    for (const struct entry *e = ini ? ini->entries : NULL; e; e = e->next) {
+        if (str_eq_nocase(e->key, key)) {
+            explicit_bzero(e->value, strlen(e->value));
+        }
+    }
 }

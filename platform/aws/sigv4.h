@@ -1,9 +1,11 @@
 /*
- * sigv4.h - AWS Signature Version 4 for the services spoken here (not S3: paths are encoded once more than they are sent).
+ * sigv4.h - AWS Signature Version 4 for the services spoken here (not S3: paths are encoded once more than they are
+ * sent).
  *
  * Model: pure: request + credentials + time -> the Authorization header. Derived keys are kept for a day's scope.
  * Signed headers: content-type (if sent), host, x-amz-date, x-amz-security-token (if any). Source: aws.md 2.2.
- * Ownership: results in the arena; the cache owns its keys and wipes them.   Errors: none.   Bounds: SIGV4_KEYS_MAX cached keys.
+ * Ownership: results in the arena; the cache owns its keys and wipes them.   Errors: none.   Bounds: SIGV4_KEYS_MAX
+ * cached keys.
  */
 #ifndef CNI_IAM_AWS_SIGV4_H
 #define CNI_IAM_AWS_SIGV4_H
@@ -37,14 +39,14 @@ struct sigv4_credentials {
 struct sigv4_signature {
     const char *authorization;
     const char *amz_date;          /* value of X-Amz-Date */
-    const char *canonical_request; /* for tests and for the curious; holds no secret but the session token's header */
+    const char *canonical_request; /* for tests and for the curious; the session token is left out */
     const char *string_to_sign;
 };
 
 struct sigv4_cache;
 struct sigv4_cache *sigv4_cache_new(void);
 void sigv4_cache_free(struct sigv4_cache *c);
-void sigv4_sign(struct sigv4_cache *c, const struct sigv4_request *r, const struct sigv4_credentials *cred, struct arena *a,
-                struct sigv4_signature *out);
+void sigv4_sign(struct sigv4_cache *c, const struct sigv4_request *r, const struct sigv4_credentials *cred,
+                struct arena *a, struct sigv4_signature *out);
 
 #endif

@@ -9,6 +9,7 @@
 
 struct frame {
     json *object, *array; /* at most one of them, once a child was seen */
+    size_t members;
 };
 
 struct reader {
@@ -23,22 +24,19 @@ struct reader {
     bool failed;
 };
 
-static void stop(struct reader *r, enum err_code code, const char *why)
-{
+static void stop(struct reader *r, enum err_code code, const char *why) {
     if (!r->failed)
         error_set(r->err, code, "XML: %s", why);
     r->failed = true;
     XML_StopParser(r->parser, XML_FALSE);
 }
 
-static const char *local_name(const char *name)
-{
+static const char *local_name(const char *name) {
     const char *colon = strrchr(name, ':');
     return colon ? colon + 1 : name;
 }
 
-static void on_start(void *arg, const char *name, const char **attributes)
-{
+static void on_start(void *arg, const char *name, const char **attributes) {
     struct reader *r = arg;
     (void)attributes;
     if (r->depth >= XML_DEPTH_MAX)
@@ -49,17 +47,15 @@ static void on_start(void *arg, const char *name, const char **attributes)
         return;
     if (r->depth == 0)
         str_copy(r->root, 128, local_name(name));
-    r->stack[r->depth++] = (struct frame){NULL, NULL};
+    r->stack[r->depth++] = (struct frame){NULL, NULL, 0};
     buf_reset(&r->text);
 }
 
-static bool is_document(const char *name)
-{
+static bool is_document(const char *name) {
     return str_eq(name, "AssumeRolePolicyDocument") || str_eq(name, "PolicyDocument") || str_eq(name, "Document");
 }
 
-static json *text_value(struct reader *r, const char *name)
-{
+static json *text_value(struct reader *r, const char *name) {
     const char *text = buf_str(&r->text);
     if (!is_document(name))
         return cJSON_CreateString(text);
@@ -74,8 +70,7 @@ static json *text_value(struct reader *r, const char *name)
     return value;
 }
 
-static void put(struct reader *r, const char *name, json *value)
-{
+static void put(struct reader *r, const char *name, json *value) {
     struct frame *parent = &r->stack[r->depth - 1];
     bool listed = str_eq(name, "member") || str_eq(name, "item");
     if (listed && !parent->object) {
@@ -85,14 +80,15 @@ static void put(struct reader *r, const char *name, json *value)
     } else if (!parent->array) {
         if (!parent->object)
             parent->object = json_object();
+        if (++parent->members > XML_MEMBERS_MAX) /* looking for each in all the others would take for ever */
+            stop(r, ERR_TOO_LARGE, "too many members");
         json_add_item(parent->object, name, value);
     } else {
         json_free(value); /* a stray element beside list members */
     }
 }
 
-static void on_end(void *arg, const char *name)
-{
+static void on_end(void *arg, const char *name) {
     struct reader *r = arg;
     if (r->failed || r->depth == 0)
         return;
@@ -105,15 +101,13 @@ static void on_end(void *arg, const char *name)
         put(r, local_name(name), value);
 }
 
-static void on_text(void *arg, const char *p, int n)
-{
+static void on_text(void *arg, const char *p, int n) {
     struct reader *r = arg;
     if (!buf_append(&r->text, p, (size_t)n))
         stop(r, ERR_TOO_LARGE, "a text is too long");
 }
 
-static void on_doctype(void *arg, const char *name, const char *system, const char *public, int has_internal)
-{
+static void on_doctype(void *arg, const char *name, const char *system, const char *public, int has_internal) {
     (void)name;
     (void)system;
     (void)public;
@@ -121,8 +115,7 @@ static void on_doctype(void *arg, const char *name, const char *system, const ch
     stop(arg, ERR_PARSE, "a document type is refused");
 }
 
-json *xml_to_json(const char *text, size_t n, char root[128], struct error *err)
-{
+json *xml_to_json(const char *text, size_t n, char root[128], struct error *err) {
     struct reader r = {.root = root, .err = err};
     root[0] = '\0';
     error_clear(err);
@@ -138,7 +131,8 @@ json *xml_to_json(const char *text, size_t n, char root[128], struct error *err)
     XML_SetStartDoctypeDeclHandler(r.parser, on_doctype);
     if (XML_Parse(r.parser, text, (int)n, 1) != XML_STATUS_OK && !r.failed) {
         r.failed = true;
-        error_set(err, ERR_PARSE, "XML: %s at line %lu", XML_ErrorString(XML_GetErrorCode(r.parser)), XML_GetCurrentLineNumber(r.parser));
+        error_set(err, ERR_PARSE, "XML: %s at line %lu", XML_ErrorString(XML_GetErrorCode(r.parser)),
+                  XML_GetCurrentLineNumber(r.parser));
     }
     XML_ParserFree(r.parser);
     buf_done(&r.text);
