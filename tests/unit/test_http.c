@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "platform/base/str.h"
@@ -237,6 +238,30 @@ static void streams_come_in_pieces(void **state) {
     assert_int_equal(a.pieces, 1);
 }
 
+/* Two quiet watches cost nothing: the process is not woken (docs/adr/0002). */
+static void quiet_streams_do_not_turn_the_loop(void **state) {
+    (void)state;
+    struct http_client *c = http_peer_client(&(struct http_client_options){0});
+    struct answer a[2] = {{0}, {0}};
+    struct rusage before, later;
+    struct error err;
+    char url[128];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/streamslow", peer.clear);
+    struct http_call call = {
+        .method = "GET", .url = url, .on_headers = answer_headers, .on_data = answer_piece, .deadline_ms = 300000};
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(http_start(c, &call, answer_done, &a[i], &err));
+        for (int j = 0; j < 300 && !a[i].pieces; j++)
+            loop_turn(peer.loop, 10);
+    }
+    turn_for(1500); /* curl looks after a new transfer for a while */
+    getrusage(RUSAGE_SELF, &before);
+    turn_for(2000);
+    getrusage(RUSAGE_SELF, &later);
+    assert_in_range(later.ru_nvcsw - before.ru_nvcsw, 0, 3);
+    http_client_free(c);
+}
+
 /* What K-T1 asks for stands on the socket. That a dead path is noticed: tests/wire. */
 static void sockets_have_their_options(void **state) {
     (void)state;
@@ -430,6 +455,7 @@ int main(void) {
         cmocka_unit_test(a_write_is_sent_once_and_a_read_that_was_sent_again_says_so),
         cmocka_unit_test(connections_are_pooled_for_reads),
         cmocka_unit_test(streams_come_in_pieces),
+        cmocka_unit_test(quiet_streams_do_not_turn_the_loop),
         cmocka_unit_test(sockets_have_their_options),
         cmocka_unit_test(cancelled_calls_do_not_come_back),
         cmocka_unit_test(clients_may_be_freed_in_their_callbacks),
