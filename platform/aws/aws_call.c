@@ -231,10 +231,14 @@ static bool learn_skew(struct aws_call *c, const struct http_response *r, const 
     return true;
 }
 
-static void find_next(struct aws_answer *answer) {
-    const char *token = json_bool(answer->value, "IsTruncated", false) ? json_str(answer->value, "Marker") : NULL;
-    token = str_or(token, json_str(answer->value, "nextToken"));
+/* "There is more" without saying where would pass a part for the whole, and somebody would decide by what is absent. */
+static bool find_next(struct aws_answer *answer) {
+    bool truncated = json_bool(answer->value, "IsTruncated", false);
+    const char *token = truncated ? json_str(answer->value, "Marker") : json_str(answer->value, "nextToken");
     answer->next_token = str_empty(token) ? NULL : token;
+    if (truncated && !answer->next_token)
+        return error_set(&answer->error, ERR_PARSE, "a list that says IsTruncated and has no Marker");
+    return true;
 }
 
 static void on_http(void *arg, const struct http_response *r) {
@@ -253,8 +257,10 @@ static void on_http(void *arg, const struct http_response *r) {
     } else if (c->changes_something && answer.error.code == ERR_TOO_LARGE) {
         answer.error.code = ERR_LOST; /* sent, and what it said is not known */
     }
-    if (answer.value)
-        find_next(&answer);
+    if (answer.value && !find_next(&answer)) {
+        json_free(answer.value);
+        answer.value = NULL;
+    }
     c->done(c->arg, &answer);
     if (c->service == SERVICE_STS)
         aws_wipe_json(answer.value);
