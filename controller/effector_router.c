@@ -135,8 +135,10 @@ void effector_router_free(struct effector_router *x)
 {
     if (!x)
         return;
-    while (x->routes)
-        cancel_route(x->routes);
+    for (struct route *r = x->routes, *next; r; r = next) {
+        next = r->next;
+        cancel_route(r);
+    }
     free(x);
 }
 
