@@ -64,25 +64,27 @@ static bool set_switch(bool *out, const char *value)
 static bool set_value(struct options *o, const struct flag *f, const char *value, struct arena *a, struct error *err)
 {
     char *at = (char *)o + f->offset;
-    bool ok = strlen(value) <= OPTIONS_VALUE_MAX;
+    bool ok = true;
+    if (strlen(value) > OPTIONS_VALUE_MAX)
+        return error_set(err, ERR_INVALID, "--%s %.100s...: the value is longer than %d bytes", f->name, value, OPTIONS_VALUE_MAX);
     switch (f->kind) {
     case TEXT:
         *(const char **)(void *)at = arena_strdup(a, value);
         break;
     case SWITCH:
-        ok = ok && set_switch((bool *)at, value);
+        ok = set_switch((bool *)at, value);
         break;
     case DURATION:
-        ok = ok && str_to_duration_ms(value, (int64_t *)(void *)at) && *(int64_t *)(void *)at > 0;
+        ok = str_to_duration_ms(value, (int64_t *)(void *)at) && *(int64_t *)(void *)at > 0;
         break;
     case LIST:
         *(struct strlist *)(void *)at = str_split(value, ',', a);
         break;
     case LEVEL:
-        ok = ok && log_level_parse(value, (enum log_level *)(void *)at);
+        ok = log_level_parse(value, (enum log_level *)(void *)at);
         break;
     case FORMAT:
-        ok = ok && log_format_parse(value, (enum log_format *)(void *)at);
+        ok = log_format_parse(value, (enum log_format *)(void *)at);
         break;
     }
     if (ok)
@@ -159,6 +161,10 @@ static bool check(const struct options *o, struct error *err)
         return error_set(err, ERR_INVALID, "--leader-elect-lease-duration must be greater than --leader-elect-renew-deadline");
     if ((double)o->renew_deadline_ms <= 1.2 * (double)o->retry_period_ms)
         return error_set(err, ERR_INVALID, "--leader-elect-renew-deadline must be greater than 1.2 times --leader-elect-retry-period");
+    for (size_t i = 0; i < o->allowed_policy_arns.n; i++) /* compared as they stand: a bare name would never match */
+        if (!str_has_prefix(o->allowed_policy_arns.v[i], "arn:"))
+            return error_set(err, ERR_INVALID, "--allowed-policy-arns %.100s: write whole ARNs, separated by commas",
+                             o->allowed_policy_arns.v[i]);
     if (o->role_path[0] != '/' || !str_has_suffix(o->role_path, "/"))
         return error_set(err, ERR_INVALID, "--role-path %.100s must start and end with /", o->role_path);
     return true;
