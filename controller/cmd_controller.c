@@ -291,8 +291,12 @@ static void give_lease_back(struct process_state *p)
 static void wait_for_driver(void *arg)
 {
     struct process_state *p = arg;
-    if (driver_idle(p->driver) || p->waited_ms >= STOP_MS) {
+    if (driver_idle(p->driver)) {
         give_lease_back(p);
+        return;
+    }
+    if (p->waited_ms >= STOP_MS) { /* a write may still commit: nobody may begin before the lease runs out by itself */
+        leave(p);
         return;
     }
     p->waited_ms += 50;

@@ -46,7 +46,7 @@ static struct cib_binding *binding_to_plan(const json *wanted, const json *lists
         return NULL;
     }
     for (const json *it = json_first(json_array(lists, "items")); it; it = it->next)
-        if (str_eq(json_str(it, "metadata.name"), name))
+        if (!object && str_eq(json_str(it, "metadata.name"), name))
             object = json_dup(it);
     if (!object) {
         object = json_dup(wanted);
@@ -56,8 +56,9 @@ static struct cib_binding *binding_to_plan(const json *wanted, const json *lists
         json_add_str(meta, "creationTimestamp", "9999-01-01T00:00:00Z");
     }
     const json *spec = json_get(wanted, "spec");
-    json *copy = spec ? json_dup(spec) : json_object();
-    json_add_str(copy, "mode", "Plan");
+    json *copy = spec && !cJSON_IsNull(spec) ? json_dup(spec) : json_object();
+    if (json_is_object(copy)) /* anything else is the decoder's to refuse */
+        json_add_str(copy, "mode", "Plan");
     json_add_item(object, "spec", copy);
     struct cib_binding *b = cib_decode(object, err);
     json_free(object);
@@ -98,8 +99,9 @@ static bool decide(struct connection *c, struct world *w, struct decision *d, st
             return true;
         fprintf(stderr, "asking AWS and the API server (%zu)\n", d->nreads);
         for (size_t i = 0; i < d->nreads; i++) {
-            json *value = connection_call(c, d->reads[i], err);
-            observations_put(w->observations, effect_key(d->reads[i], c->arena), value, err, clock.boot_ms(clock.ctx));
+            struct error answer; /* "not found" is an answer for the core, no failure of the plan */
+            json *value = connection_call(c, d->reads[i], &answer);
+            observations_put(w->observations, effect_key(d->reads[i], c->arena), value, &answer, clock.boot_ms(clock.ctx));
         }
     }
     return error_set(err, ERR_INTERNAL, "the reads do not end");
