@@ -153,12 +153,21 @@ static void provider_found(struct credentials *c, struct found *f) {
     finish(c, &ok);
 }
 
-void provider_failed(struct credentials *c, const char *name, const char *why) {
+static void fail(struct credentials *c, enum err_code code, const char *name, const char *why) {
     struct error err;
     bool others = c->tried.n > 0;
-    (void)error_set(&err, ERR_NO_CREDENTIALS, "AWS credentials from %s: %s%s%s%s", name, why,
-                    others ? " (before it: " : "", buf_str(&c->tried), others ? ")" : "");
+    (void)error_set(&err, code, "AWS credentials from %s: %s%s%s%s", name, why, others ? " (before it: " : "",
+                    buf_str(&c->tried), others ? ")" : "");
     finish(c, &err);
+}
+
+void provider_failed(struct credentials *c, const char *name, const char *why) {
+    fail(c, ERR_NO_CREDENTIALS, name, why);
+}
+
+/* What was to be done was surely not sent, whatever became of the question for credentials. */
+void provider_unreachable(struct credentials *c, const char *name, const char *why) {
+    fail(c, ERR_UNREACHABLE, name, why);
 }
 
 void provider_absent(struct credentials *c, const char *name, const char *why) {

@@ -20,7 +20,8 @@
  * CREDENTIALS_PAUSE_MS while the old ones hold. Files, tokens and roles are read anew at every refresh.
  *
  * Ownership: credentials_new/_free; what get hands out is lent for the callback. free may be called inside one.
- * Errors: ERR_NO_CREDENTIALS with what was tried and why each did not do.   Bounds: CREDENTIALS_WAITERS_MAX.
+ * Errors: ERR_NO_CREDENTIALS with what was tried and why each did not do; ERR_UNREACHABLE where STS did not answer.
+ * Bounds: CREDENTIALS_WAITERS_MAX.
  */
 #ifndef CNI_IAM_AWS_CREDENTIALS_H
 #define CNI_IAM_AWS_CREDENTIALS_H

@@ -2,7 +2,8 @@
  * credentials_internal.h - what the provider files share.
  *
  * Model: a provider's start function either notes why it is not configured and answers NOT_CONFIGURED at once, or sees
- * to it that, now or later, exactly one of provider_base, provider_failed and provider_absent is called. A provider may
+ * to it that, now or later, exactly one of provider_base, provider_failed, provider_unreachable and
+ * provider_absent is called. A provider may
  * serve as the source of a role: provider_base then goes on with the role.
  * Ownership: see the members.   Errors: in the calls.   Bounds: ROLE_CHAIN_MAX roles one after the other.
  */
@@ -67,6 +68,7 @@ enum provider_start { NOT_CONFIGURED, STARTED };
 
 void provider_base(struct credentials *c, struct found *f); /* takes the parts of f */
 void provider_failed(struct credentials *c, const char *name, const char *why);
+void provider_unreachable(struct credentials *c, const char *name, const char *why); /* failed, and may pass */
 void provider_absent(struct credentials *c, const char *name, const char *why);
 enum provider_start not_configured(struct credentials *c, const char *name, const char *why);
 void found_done(struct found *f);

@@ -31,6 +31,8 @@ static void on_sts(struct credentials *c, const char *name, struct aws_answer *a
     c->attempts = 0;
     if (err.code == ERR_NONE && found_from_json(json_get(answer->value, "Credentials"), "SessionToken", &f, &err)) {
         provider_base(c, &f);
+    } else if (worth_another(&err)) {
+        provider_unreachable(c, name, err.message);
     } else {
         provider_failed(c, name, err.message);
     }
