@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/decision_log.h"
 #include "platform/base/log.h"
 #include "platform/base/str.h"
 #include "platform/base/strmap.h"
@@ -12,231 +13,302 @@
 struct memory {
     struct progress progress;
     struct arena *failure_arena;
-    const struct effect *last_effect;
+    const struct effect *last_effect; /* that failed; NULL: none */
     struct error last_error;
     int last_failures;
+    int told_failures; /* of these the status has told */
 };
 
 struct reading {
     struct driver *driver;
     const struct effect *effect;
-    uint64_t ticket;
+    uint64_t ticket; /* 0: not asked yet, or answered */
 };
 
 struct driver {
     struct driver_options o;
+    struct operator_config config; /* the options' own, with the audit interval of the moment */
     struct observations *observations;
     struct strmap *memories;
     struct driver_stats stats;
     bool paused;
+    int64_t unsettled_until_ms; /* boot; 0: never was */
 
     /* the pass under way; key NULL: none */
     char *key;
+    int64_t begun_ms;
     struct arena *arena;
     struct world world;
     void *hold;
     struct memory *memory;
     struct decision *decision;
     int round;
-    size_t reads_open;
-    int64_t reading_since_ms;
     struct reading *readings;
-    size_t nreadings;
-    uint64_t ticket;       /* of the write under way */
+    size_t nreadings, reads_sent, reads_open;
+    int64_t reading_since_ms;
+    uint64_t ticket; /* of the write under way */
+    int64_t sent_ms;
     int64_t intent;
     uint64_t next_timer;
 };
 
-static void memory_free(void *value)
-{
+static void memory_free(void *value) {
     struct memory *m = value;
     arena_free(m->failure_arena);
     free(m);
 }
 
-static void forget_failure(struct memory *m)
-{
+static void forget_failure(struct memory *m) {
     m->last_effect = NULL;
-    m->last_failures = 0;
+    m->last_failures = m->told_failures = 0;
 }
 
-static void remember_failure(struct memory *m, const struct effect *e, const struct error *err)
-{
+static void remember_failure(struct memory *m, const struct effect *e, const struct error *err) {
     struct arena *a = arena_new(0);
-    bool same = m->last_effect && m->last_error.code == err->code && str_eq(effect_key(m->last_effect, a), effect_key(e, a));
+    bool same =
+        m->last_effect && m->last_error.code == err->code && str_eq(effect_key(m->last_effect, a), effect_key(e, a));
     m->last_effect = effect_dup(e, a);
     arena_free(m->failure_arena);
     m->failure_arena = a;
     m->last_error = *err;
     m->last_failures = same ? m->last_failures + 1 : 1;
+    if (!same)
+        m->told_failures = 0;
 }
 
-static struct memory *memory_of(struct driver *d, const char *name)
-{
+static struct memory *memory_of(struct driver *d, const char *name) {
     struct memory *m = strmap_get(d->memories, name);
-    if (m)
+    if (m || strmap_count(d->memories) >= DRIVER_BINDINGS_MAX)
         return m;
     m = calloc(1, sizeof *m);
     if (!m)
         die("out of memory");
-    if (!strmap_set(d->memories, name, m))
-        die("more than %d bindings", DRIVER_BINDINGS_MAX);
+    (void)strmap_set(d->memories, name, m);
     return m;
 }
 
-static int64_t boot(const struct driver *d)
-{
+static int64_t boot(const struct driver *d) {
     return d->o.clock.boot_ms(d->o.clock.ctx);
 }
 
-/* --- the end of a pass ------------------------------------------------------------------------------------------------------- */
+static int64_t wall(const struct driver *d) {
+    return d->o.clock.wall_ms(d->o.clock.ctx);
+}
+
+/* --- the end of a pass -------------------------------------------------------------------------------------------- */
 
 static void start_next(void *arg);
 
-static void end_pass(struct driver *d)
-{
+static void end_pass(struct driver *d) {
+    d->stats.pass_ms += (uint64_t)(boot(d) - d->begun_ms);
     if (d->hold)
         d->o.release(d->o.arg, d->hold);
     work_queue_done(d->o.queue, d->key);
     arena_free(d->arena);
     free(d->key);
     free(d->readings);
-    d->nreadings = 0;
     d->key = NULL;
     d->hold = NULL;
     d->arena = NULL;
     d->readings = NULL;
+    d->nreadings = d->reads_sent = d->reads_open = 0;
     if (!d->next_timer)
         d->next_timer = d->o.clock.timer_start(d->o.clock.ctx, 0, start_next, d);
 }
 
-static void pass_failed(struct driver *d)
-{
-    work_queue_add_rate_limited(d->o.queue, d->key);
+/* err NULL: a failure of ours. */
+static void pass_failed(struct driver *d, const struct error *err) {
+    d->stats.failed++;
+    if (err && err->retry_after_ms > 0)
+        work_queue_add_after(d->o.queue, d->key, err->retry_after_ms);
+    else
+        work_queue_add_rate_limited(d->o.queue, d->key);
     end_pass(d);
 }
 
-static void pass_done(struct driver *d)
-{
+static void pass_put_off(struct driver *d, int64_t ms) {
+    d->stats.put_off++;
+    work_queue_add_after(d->o.queue, d->key, ms);
+    end_pass(d);
+}
+
+static void pass_quiet(struct driver *d) {
+    d->stats.quiet++;
     work_queue_forget(d->o.queue, d->key);
     if (d->decision->requeue_after_ms > 0)
         work_queue_add_after(d->o.queue, d->key, d->decision->requeue_after_ms);
     end_pass(d);
 }
 
-/* --- acting --------------------------------------------------------------------------------------------------------------------- */
-
-static void log_effect(struct driver *d, const struct step *s, const struct error *err)
-{
-    const struct world *w = &d->world;
-    LOG_AT_(err->code ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "driver", err->code ? "step failed" : "step done", F_STR("binding", d->key),
-            F_STR("gate", s->gate), F_STR("step", s->line), F_STR("why", s->why), F_STR("effect", effect_describe(s->effect, d->arena)),
-            F_STR("result", err->code ? error_name(err->code) : "ok"), F_STR("error", err->code ? err->message : ""),
-            F_STR("bindingUID", w->binding->uid), F_STR("bindingRV", w->binding->resource_version), F_INT("epoch", w->epoch),
-            F_INT("pods", w->npods), F_INT("proven", d->decision->status.nodes.proven));
+static void pass_acted(struct driver *d) {
+    d->stats.acted++;
+    work_queue_forget(d->o.queue, d->key);
+    work_queue_add(d->o.queue, d->key);
+    end_pass(d);
 }
 
-static void audit(struct driver *d, const struct step *s, const struct effect_result *r)
-{
+/* --- acting ------------------------------------------------------------------------------------------------------- */
+
+static const struct step *step_of(const struct driver *d) {
+    return d->decision->nsteps > 0 ? &d->decision->steps[0] : NULL;
+}
+
+static bool is_destructive(const struct step *s) {
+    return s && effect_class(s->effect->kind) == EFFECT_DESTRUCTIVE;
+}
+
+static bool fenced(struct driver *d) {
+    if (!d->o.may_write || d->o.may_write(d->o.arg))
+        return false;
+    d->stats.fenced++;
+    LOG_DEBUG("driver", "not written now: the lease is not fresh enough", F_STR("binding", d->key));
+    return true;
+}
+
+static void open_intent(struct driver *d, const struct step *s) {
+    d->intent = 0;
+    if (!s->external || !d->o.store)
+        return;
+    struct store_intent intent = {.digest = effect_digest(s->effect, d->arena),
+                                  .description = effect_describe(s->effect, d->arena),
+                                  .binding_uid = d->world.binding->uid,
+                                  .epoch = d->world.epoch,
+                                  .wall_ms = wall(d)};
+    d->intent = d->o.store->intent_open(d->o.store->ctx, &intent);
+}
+
+static void audit(struct driver *d, const struct decision_record *record) {
     if (!d->o.store)
         return;
-    struct store_audit entry = {.wall_ms = d->o.clock.wall_ms(d->o.clock.ctx),
+    const struct step *s = record->step;
+    struct store_audit entry = {.wall_ms = wall(d),
                                 .binding_uid = d->world.binding->uid,
                                 .effect = effect_describe(s->effect, d->arena),
                                 .digest = effect_digest(s->effect, d->arena),
-                                .outcome = r->error.code ? error_name(r->error.code) : "ok",
-                                .request_id = str_or(r->request_id, ""),
-                                .epoch = d->world.epoch};
+                                .outcome = record->error->code ? error_name(record->error->code) : "ok",
+                                .request_id = record->request_id,
+                                .epoch = d->world.epoch,
+                                .detail = decision_detail(record, d->arena)};
     d->o.store->audit(d->o.store->ctx, &entry);
     if (d->intent)
         d->o.store->intent_close(d->o.store->ctx, d->intent, entry.outcome);
     d->intent = 0;
 }
 
-static void tell_informers(struct driver *d, const struct effect *e, const json *value)
-{
+static void tell_informers(struct driver *d, const struct effect *e, const json *value) {
     const char *rv = json_str(value, "metadata.resourceVersion"), *resource = effect_arg(e, "resource");
     if (rv && resource && d->o.wrote)
         d->o.wrote(d->o.arg, d->key, resource, rv);
 }
 
-static void on_step(void *arg, struct effect_result *r)
-{
-    struct driver *d = arg;
-    const struct step *s = &d->decision->steps[0];
-    d->ticket = 0;
-    audit(d, s, r);
-    log_effect(d, s, &r->error);
-    observations_absorb(d->observations, s->effect, r->value, &r->error, boot(d));
-    if (r->error.code) {
-        d->stats.step_failures++;
-        remember_failure(d->memory, s->effect, &r->error);
-        pass_failed(d);
+static void step_failed(struct driver *d, const struct step *s, const struct error *err) {
+    if (s->external && error_is_ambiguous(err->code))
+        driver_unsettled(d);
+    if (err->code == ERR_CANCELLED) { /* the client asked may_write again: surely not sent */
+        d->stats.fenced++;
+        pass_put_off(d, DRIVER_FENCED_MS);
         return;
     }
+    d->stats.step_failures++;
+    remember_failure(d->memory, s->effect, err);
+    pass_failed(d, err);
+}
+
+static void step_done(struct driver *d, const struct step *s, const json *value) {
     d->stats.steps++;
     forget_failure(d->memory);
     if (effect_service(s->effect->kind) == SERVICE_KUBERNETES)
-        tell_informers(d, s->effect, r->value);
+        tell_informers(d, s->effect, value);
     if (s->event_reason)
         d->o.event(d->o.arg, d->world.binding, false, s->event_reason, "Reconcile", s->event_note);
-    work_queue_forget(d->o.queue, d->key);
-    work_queue_add(d->o.queue, d->key);
-    end_pass(d);
+    pass_acted(d);
 }
 
-static bool fenced(struct driver *d)
-{
-    if (!d->o.may_write || d->o.may_write(d->o.arg))
+static void on_step(void *arg, struct effect_result *r) {
+    struct driver *d = arg;
+    const struct step *s = step_of(d);
+    struct decision_record record = {.world = &d->world,
+                                     .decision = d->decision,
+                                     .step = s,
+                                     .error = &r->error,
+                                     .request_id = str_or(r->request_id, ""),
+                                     .took_ms = boot(d) - d->sent_ms};
+    d->ticket = 0;
+    audit(d, &record);
+    decision_log(&record, d->arena);
+    observations_absorb(d->observations, s->effect, r->value, &r->error, boot(d));
+    if (r->error.code)
+        step_failed(d, s, &r->error);
+    else
+        step_done(d, s, r->value);
+}
+
+/* Modes Plan and Observe write nothing but our own object: the core promises it, this makes sure. */
+static bool forbidden(struct driver *d, const struct step *s) {
+    bool own = str_eq(effect_arg(s->effect, "resource"), CIB_RESOURCE) && !s->external;
+    if (d->world.binding->spec.mode == CIB_MODE_ENFORCE || own || effect_class(s->effect->kind) == EFFECT_READ)
         return false;
-    LOG_WARN("driver", "not written: the lease is not fresh enough", F_STR("binding", d->key));
+    d->stats.violations++;
+    LOG_ERROR("driver", "a step in a mode that writes nothing: not done", F_STR("binding", d->key),
+              F_STR("effect", effect_describe(s->effect, d->arena)));
     return true;
 }
 
-static void act(struct driver *d)
-{
-    const struct decision *x = d->decision;
-    if (x->nsteps == 0) {
+static void act(struct driver *d) {
+    const struct step *s = step_of(d);
+    if (!s) {
         forget_failure(d->memory);
-        pass_done(d);
-        return;
+        pass_quiet(d);
+    } else if (forbidden(d, s)) {
+        pass_failed(d, NULL);
+    } else if (fenced(d)) {
+        pass_put_off(d, DRIVER_FENCED_MS);
+    } else {
+        open_intent(d, s);
+        d->sent_ms = boot(d);
+        d->ticket = d->o.effector.submit(d->o.effector.ctx, s->effect, on_step, d);
     }
-    if (fenced(d)) {
-        pass_failed(d);
-        return;
-    }
-    const struct step *s = &x->steps[0];
-    if (s->external && d->o.store) {
-        struct store_intent intent = {.digest = effect_digest(s->effect, d->arena),
-                                      .description = effect_describe(s->effect, d->arena),
-                                      .binding_uid = d->world.binding->uid,
-                                      .epoch = d->world.epoch,
-                                      .wall_ms = d->o.clock.wall_ms(d->o.clock.ctx)};
-        d->intent = d->o.store->intent_open(d->o.store->ctx, &intent);
-    }
-    d->ticket = d->o.effector.submit(d->o.effector.ctx, s->effect, on_step, d);
 }
 
-/* --- status --------------------------------------------------------------------------------------------------------------------------- */
+/* --- status ------------------------------------------------------------------------------------------------------- */
 
-static void on_status(void *arg, struct effect_result *r)
-{
+/* Its compare-and-swap carries the version that was seen: a status write before it would only make it miss. */
+static bool patches_binding(const struct step *s) {
+    return s && str_eq(effect_arg(s->effect, "resource"), CIB_RESOURCE);
+}
+
+static bool gives_back(const struct step *s) {
+    return s && str_eq(s->gate, "G8") && effect_class(s->effect->kind) == EFFECT_WRITE;
+}
+
+static void status_failed(struct driver *d, const struct error *err) {
+    LOG_WARN("driver", "status not written", F_STR("binding", d->key), F_STR("error", err->message));
+    if (err->code == ERR_CANCELLED)
+        pass_put_off(d, DRIVER_FENCED_MS);
+    else if (gives_back(step_of(d)) && error_disposition(err->code) == DISPOSITION_STALL && err->code != ERR_NOT_FOUND)
+        act(d);
+    else
+        pass_failed(d, err);
+}
+
+static void on_status(void *arg, struct effect_result *r) {
     struct driver *d = arg;
     d->ticket = 0;
     if (r->error.code) {
-        LOG_WARN("driver", "status not written", F_STR("binding", d->key), F_STR("error", r->error.message));
-        pass_failed(d);
+        status_failed(d, &r->error);
         return;
     }
     d->stats.status_writes++;
     const char *rv = json_str(r->value, "metadata.resourceVersion");
     if (rv && d->o.wrote)
         d->o.wrote(d->o.arg, d->key, CIB_RESOURCE, rv);
-    act(d);
+    if (patches_binding(step_of(d)))
+        pass_put_off(d, DRIVER_NOT_READY_MS);
+    else
+        act(d);
 }
 
-static bool status_differs(struct driver *d)
-{
+static bool status_differs(struct driver *d) {
     json *now = cib_status_encode(&d->world.binding->status), *next = cib_status_encode(&d->decision->status);
     bool differs = !json_equal(now, next);
     json_free(now);
@@ -244,40 +316,51 @@ static bool status_differs(struct driver *d)
     return differs;
 }
 
-static void write_status(struct driver *d)
-{
-    const struct decision *x = d->decision;
+static bool status_is_due(struct driver *d) {
+    const struct step *s = step_of(d);
+    if (is_destructive(s) && s->external)
+        return true; /* S6b: the swap is the proof, not the text */
+    if (!status_differs(d))
+        return false;
+    if (!patches_binding(s))
+        return true;
+    /* The step goes first, unless it failed and nobody was told (L3). */
+    bool untold = d->memory->told_failures != d->memory->last_failures;
+    d->memory->told_failures = d->memory->last_failures;
+    return untold;
+}
+
+static void write_status(struct driver *d) {
     const struct cib_binding *b = d->world.binding;
-    bool removes_finalizer = b->deletion_ms && x->nsteps && x->steps[0].effect->kind == EFFECT_K8S_JSON_PATCH &&
-                             str_eq(effect_arg(x->steps[0].effect, "resource"), CIB_RESOURCE);
-    /* A finalizer patch carries the resourceVersion that was seen: a status write before it would only make it miss. */
-    bool patches_binding = x->nsteps && str_eq(effect_arg(x->steps[0].effect, "resource"), CIB_RESOURCE);
-    if (!status_differs(d) || removes_finalizer || patches_binding) {
+    if (!status_is_due(d)) {
         act(d);
         return;
     }
     if (fenced(d)) {
-        pass_failed(d);
+        pass_put_off(d, DRIVER_FENCED_MS);
         return;
     }
-    bool cas = x->nsteps && effect_class(x->steps[0].effect->kind) == EFFECT_DESTRUCTIVE; /* S6b */
-    json *document = cib_status_apply_document(b, &x->status, cas ? b->resource_version : NULL);
-    struct effect *e = effect_new(d->arena, EFFECT_K8S_APPLY_STATUS, "resource", CIB_RESOURCE, "name", b->name, "fieldManager",
-                                  FIELD_MANAGER, "force", "true", NULL);
+    const char *seen = is_destructive(step_of(d)) ? b->resource_version : NULL;
+    json *document = cib_status_apply_document(b, &d->decision->status, seen);
+    struct effect *e = effect_new(d->arena, EFFECT_K8S_APPLY_STATUS, "resource", CIB_RESOURCE, "name", b->name,
+                                  "fieldManager", FIELD_MANAGER, "force", "true", NULL);
     e->body = json_print_arena(document, d->arena);
     json_free(document);
     d->ticket = d->o.effector.submit(d->o.effector.ctx, e, on_status, d);
 }
 
-static void post_notes(struct driver *d)
-{
+/* --- deciding ----------------------------------------------------------------------------------------------------- */
+
+static void decide(struct driver *d);
+
+static void post_notes(struct driver *d) {
     const struct decision *x = d->decision;
     for (size_t i = 0; i < x->nnotes; i++)
-        d->o.event(d->o.arg, d->world.binding, x->notes[i].warning, x->notes[i].reason, x->notes[i].action, x->notes[i].note);
+        d->o.event(d->o.arg, d->world.binding, x->notes[i].warning, x->notes[i].reason, x->notes[i].action,
+                   x->notes[i].note);
 }
 
-static void note_figures(struct driver *d)
-{
+static void note_figures(struct driver *d) {
     const struct cib_status *s = &d->decision->status;
     d->stats.nodes_total = s->nodes.total;
     d->stats.nodes_proven = s->nodes.proven;
@@ -287,22 +370,18 @@ static void note_figures(struct driver *d)
         d->stats.intents_open += s->node_roles[i].intent.action != NULL;
 }
 
-/* --- deciding ----------------------------------------------------------------------------------------------------------------------------- */
-
-static void decide(struct driver *d);
-
 /* For people and for later runs; nothing is decided by it (S11). */
-static void remember_reading(struct driver *d, const struct effect *e, const char *key, const struct effect_result *r)
-{
+static void remember_reading(struct driver *d, const struct effect *e, const char *key, const struct effect_result *r) {
     if (!d->o.store || !r->value || effect_service(e->kind) == SERVICE_KUBERNETES)
         return;
     char *text = json_print(r->value);
-    d->o.store->observation_put(d->o.store->ctx, key, d->o.clock.wall_ms(d->o.clock.ctx), effect_digest(e, d->arena), text);
+    d->o.store->observation_put(d->o.store->ctx, key, wall(d), effect_digest(e, d->arena), text);
     free(text);
 }
 
-static void on_read(void *arg, struct effect_result *r)
-{
+static void send_reads(struct driver *d);
+
+static void on_read(void *arg, struct effect_result *r) {
     struct reading *reading = arg;
     struct driver *d = reading->driver;
     reading->ticket = 0;
@@ -310,87 +389,135 @@ static void on_read(void *arg, struct effect_result *r)
     remember_reading(d, reading->effect, key, r);
     observations_put(d->observations, key, r->value, &r->error, boot(d));
     r->value = NULL;
-    if (--d->reads_open == 0)
+    d->reads_open--;
+    if (d->reads_sent < d->nreadings)
+        send_reads(d);
+    else if (d->reads_open == 0)
         decide(d);
 }
 
-static void read_all(struct driver *d)
-{
-    const struct decision *x = d->decision;
-    free(d->readings);
-    d->nreadings = x->nreads;
-    d->readings = calloc(x->nreads, sizeof *d->readings);
-    if (!d->readings)
-        die("out of memory");
-    d->reads_open = x->nreads;
-    d->reading_since_ms = boot(d);
-    d->stats.read_rounds++;
-    d->stats.reads += x->nreads;
-    for (size_t i = 0; i < d->nreadings; i++) {
-        d->readings[i] = (struct reading){.driver = d, .effect = x->reads[i]};
-        d->readings[i].ticket = d->o.effector.submit(d->o.effector.ctx, x->reads[i], on_read, &d->readings[i]);
+static void send_reads(struct driver *d) {
+    while (d->reads_sent < d->nreadings && d->reads_open < DRIVER_READS_UNDERWAY) {
+        struct reading *r = &d->readings[d->reads_sent++];
+        d->reads_open++;
+        r->ticket = d->o.effector.submit(d->o.effector.ctx, r->effect, on_read, r);
     }
 }
 
-static void decide(struct driver *d)
-{
+static void read_all(struct driver *d) {
+    const struct decision *x = d->decision;
+    free(d->readings);
+    d->nreadings = x->nreads;
+    d->reads_sent = d->reads_open = 0;
+    d->readings = calloc(x->nreads, sizeof *d->readings);
+    if (!d->readings)
+        die("out of memory");
+    for (size_t i = 0; i < d->nreadings; i++)
+        d->readings[i] = (struct reading){.driver = d, .effect = x->reads[i]};
+    d->reading_since_ms = boot(d);
+    d->stats.read_rounds++;
+    d->stats.reads += x->nreads;
+    send_reads(d);
+}
+
+static void give_up_reading(struct driver *d) {
+    for (size_t i = 0; i < d->reads_sent; i++)
+        if (d->readings[i].ticket)
+            d->o.effector.cancel(d->o.effector.ctx, d->readings[i].ticket);
+    d->nreadings = d->reads_sent = d->reads_open = 0;
+}
+
+static void decide(struct driver *d) {
+    struct decision *x = d->decision;
     d->world.now_boot_ms = boot(d);
-    d->world.now_wall_ms = d->o.clock.wall_ms(d->o.clock.ctx);
-    d->o.decide(&d->world, &d->memory->progress, d->arena, d->decision);
-    if (d->decision->nreads > 0 && d->round++ < RECONCILE_ROUNDS_MAX) {
+    d->world.now_wall_ms = wall(d);
+    d->o.decide(&d->world, &d->memory->progress, d->arena, x);
+    if (x->nreads > 0 && d->round++ < RECONCILE_ROUNDS_MAX) {
         read_all(d);
         return;
     }
-    if (d->decision->nreads > 0) {
-        d->stats.rounds_exhausted++;
+    if (x->nreads > 0) {
+        d->stats.violations++;
         LOG_ERROR("driver", "the reads of a pass do not end", F_STR("binding", d->key),
-                  F_STR("read", effect_describe(d->decision->reads[0], d->arena)));
-        pass_failed(d);
+                  F_STR("read", effect_describe(x->reads[0], d->arena)));
+        pass_failed(d, NULL);
         return;
     }
-    d->memory->progress = d->decision->progress;
+    d->memory->progress = x->progress;
     note_figures(d);
     post_notes(d);
     write_status(d);
 }
 
-/* --- passes -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- passes ------------------------------------------------------------------------------------------------------- */
 
-static void begin_pass(struct driver *d, const char *key)
-{
+static bool has_unsettled_intent(const struct driver *d) {
+    const struct cib_status *s = &d->world.binding->status;
+    for (size_t i = 0; i < s->nnode_roles; i++) {
+        const struct cib_intent *in = &s->node_roles[i].intent;
+        if (in->action && in->epoch != d->world.epoch && wall(d) - in->at_ms < DRIVER_UNSETTLED_MS)
+            return true;
+    }
+    return false;
+}
+
+/* S6c: until it is over, what may still commit is looked at often enough to be undone. */
+static void set_config(struct driver *d) {
+    d->config = *d->o.config;
+    bool unsettled = boot(d) < d->unsettled_until_ms || has_unsettled_intent(d);
+    if (unsettled && d->config.aws_audit_interval_ms > DRIVER_UNSETTLED_AUDIT_MS)
+        d->config.aws_audit_interval_ms = DRIVER_UNSETTLED_AUDIT_MS;
+}
+
+static void fill_world(struct driver *d) {
+    struct world *w = &d->world;
+    w->observations = d->observations;
+    w->epoch = d->o.epoch(d->o.arg);
+    w->config = &d->config;
+    w->last_effect = d->memory->last_effect;
+    w->last_error = d->memory->last_effect ? &d->memory->last_error : NULL;
+    w->last_failures = d->memory->last_failures;
+    set_config(d);
+}
+
+static void binding_is_gone(struct driver *d) {
+    (void)strmap_remove(d->memories, d->key);
+    work_queue_forget(d->o.queue, d->key);
+    end_pass(d);
+}
+
+static void begin_pass(struct driver *d, const char *key) {
     d->key = strdup(key);
+    if (!d->key)
+        die("out of memory");
     d->arena = arena_new(65536);
+    d->begun_ms = boot(d);
     memset(&d->world, 0, sizeof d->world);
     d->round = 0;
     d->intent = 0;
-    if (!d->key)
-        die("out of memory");
     if (d->o.ready && !d->o.ready(d->o.arg, key)) {
         d->stats.stale_skips++;
-        work_queue_add_after(d->o.queue, key, DRIVER_NOT_READY_MS);
-        end_pass(d);
+        pass_put_off(d, DRIVER_NOT_READY_MS);
         return;
     }
     if (!d->o.collect(d->o.arg, key, d->arena, &d->world, &d->hold)) {
-        strmap_remove(d->memories, key);
-        work_queue_forget(d->o.queue, key);
-        end_pass(d);
+        binding_is_gone(d);
+        return;
+    }
+    d->memory = memory_of(d, key);
+    if (!d->memory) {
+        LOG_ERROR("driver", "too many bindings: this one waits", F_STR("binding", key),
+                  F_INT("max", DRIVER_BINDINGS_MAX));
+        pass_put_off(d, DRIVER_REFUSED_MS);
         return;
     }
     d->stats.passes++;
-    d->memory = memory_of(d, key);
-    d->world.observations = d->observations;
-    d->world.config = d->o.config;
-    d->world.epoch = d->o.epoch(d->o.arg);
-    d->world.last_effect = d->memory->last_effect;
-    d->world.last_error = d->memory->last_effect ? &d->memory->last_error : NULL;
-    d->world.last_failures = d->memory->last_failures;
+    fill_world(d);
     observations_begin_pass(d->observations);
     decide(d);
 }
 
-static void start_next(void *arg)
-{
+static void start_next(void *arg) {
     struct driver *d = arg;
     d->next_timer = 0;
     if (d->key || d->paused)
@@ -400,10 +527,9 @@ static void start_next(void *arg)
         begin_pass(d, key);
 }
 
-static void cancel_reads(struct driver *d);
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
-struct driver *driver_new(const struct driver_options *o)
-{
+struct driver *driver_new(const struct driver_options *o) {
     struct driver *d = calloc(1, sizeof *d);
     if (!d)
         die("out of memory");
@@ -419,14 +545,13 @@ struct driver *driver_new(const struct driver_options *o)
     return d;
 }
 
-void driver_free(struct driver *d)
-{
+void driver_free(struct driver *d) {
     if (!d)
         return;
     d->o.clock.timer_stop(d->o.clock.ctx, d->next_timer);
     if (d->ticket)
         d->o.effector.cancel(d->o.effector.ctx, d->ticket);
-    cancel_reads(d);
+    give_up_reading(d);
     if (d->key && d->hold)
         d->o.release(d->o.arg, d->hold);
     arena_free(d->arena);
@@ -438,43 +563,39 @@ void driver_free(struct driver *d)
     free(d);
 }
 
-void driver_wake(struct driver *d)
-{
+void driver_wake(struct driver *d) {
     d->paused = false;
     if (!d->key && !d->next_timer)
         d->next_timer = d->o.clock.timer_start(d->o.clock.ctx, 0, start_next, d);
 }
 
-static void cancel_reads(struct driver *d)
-{
-    for (size_t i = 0; i < d->nreadings && d->readings; i++)
-        if (d->readings[i].ticket)
-            d->o.effector.cancel(d->o.effector.ctx, d->readings[i].ticket);
-    d->nreadings = 0;
+static bool is_reading(const struct driver *d) {
+    return d->key && d->reads_open > 0;
 }
 
-void driver_nudge(struct driver *d)
-{
-    bool reading = d && d->key && d->reads_open > 0 && !d->ticket;
-    if (!reading || boot(d) - d->reading_since_ms < DRIVER_READ_PATIENCE_MS)
+void driver_nudge(struct driver *d) {
+    if (!d || !is_reading(d) || boot(d) - d->reading_since_ms < DRIVER_READ_PATIENCE_MS)
         return;
-    cancel_reads(d);
-    d->reads_open = 0;
-    work_queue_add(d->o.queue, d->key);
-    end_pass(d);
+    give_up_reading(d);
+    pass_put_off(d, 0);
 }
 
-void driver_pause(struct driver *d)
-{
+void driver_pause(struct driver *d) {
     d->paused = true;
+    if (is_reading(d)) {
+        give_up_reading(d);
+        pass_put_off(d, 0);
+    }
 }
 
-bool driver_idle(const struct driver *d)
-{
+bool driver_idle(const struct driver *d) {
     return d->key == NULL;
 }
 
-void driver_stats(const struct driver *d, struct driver_stats *out)
-{
+void driver_unsettled(struct driver *d) {
+    d->unsettled_until_ms = boot(d) + DRIVER_UNSETTLED_MS;
+}
+
+void driver_stats(const struct driver *d, struct driver_stats *out) {
     *out = d->stats;
 }

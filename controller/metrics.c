@@ -39,7 +39,7 @@ static void driver_rows(const struct metrics_sources *m, struct buf *b)
     one(b, "nodes_proven", "gauge", "Of these Ready with the role.", s.nodes_proven);
     one(b, "uninjected_pods", "gauge", "Of these without.", s.uninjected);
     one(b, "detach_intents_open", "gauge", "Detachments announced and not seen done.", s.intents_open);
-    one(b, "invariant_violations_total", "counter", "Passes whose reads did not end: a bug.", (int64_t)s.rounds_exhausted);
+    one(b, "invariant_violations_total", "counter", "Passes whose reads did not end: a bug.", (int64_t)s.violations);
 }
 
 static void informer_rows(const struct metrics_sources *m, struct buf *b)
