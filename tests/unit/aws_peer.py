@@ -1,394 +1,432 @@
 #!/usr/bin/env python3
-"""A small peer that speaks enough of IAM, STS, EC2, EKS, IMDSv2 and the container endpoint, rightly and wrongly.
+"""A small peer that plays AWS, rightly and wrongly, for the tests of platform/aws: IAM, STS, EKS, EC2, IMDS, a container
+endpoint, and a credential_process.
 
-usage: aws_peer.py DIR
+usage: aws_peer.py DIR                     serves; prints "READY PORT" once it listens on loopback
+       aws_peer.py DIR --process SCENARIO  is a credential_process
 
-It listens on loopback, prints "READY PORT", and writes one line a request into DIR/log.jsonl. Signatures are verified,
-with an implementation of its own: the secret of key id K is "secret-of-K", the session token of K (where K starts with
-ASIA) "token-of-K". What it answers is steered by files in DIR that tests write while it runs:
-
-  plan            lines "KEY ANSWER...": the first request of KEY gets the first answer, the last one stays. KEY is the
-                  action of a form, "eks" for a GET below /clusters, imds-token, imds-role, imds-keys, container. Without
-                  a line: "ok". A plan that is written anew starts anew. The answers are the functions answer_NAME.
-  lifetime        seconds that credentials handed out live (3600)
-  expected-token  what the container endpoint wants in Authorization
+It checks every signature by its own implementation of SigV4. What it answers is chosen by a name that the call carries:
+RoleName, the cluster's name, InstanceId.1, or the last part of RoleArn. DIR receives log.jsonl (one line a request).
+Files in DIR steer it while it runs: ttl (seconds that credentials last, default 3600), clock (seconds that its clock is
+ahead), imds (ok, refused, norole, failure, error, mute), web-token and container-token (what is accepted), sts (a
+scenario for exchanges).
 """
 import datetime
-import email.utils
 import hashlib
 import hmac
 import http.server
 import json
 import os
-import re
-import socketserver
+import socket
 import sys
 import threading
 import time
 import urllib.parse
 
 DIR = sys.argv[1]
-CLOCK_AHEAD = 900  # of the answer "ahead"
+KEYS = {"AKIDPEER": "peer-secret", "AKIDOTHER": "other-secret"}
+ROLE_DOCUMENT = '{"Version":"2012-10-17","Statement":[{"Sid":"a+b c","Effect":"Allow"}]}'
 lock = threading.Lock()
-plan_seen = {"stamp": None, "steps": {}, "issued": 0}
+counters = {}
 
 
-def in_dir(name):
-    return os.path.join(DIR, name)
-
-
-def read(name, otherwise=""):
+def steer(name, default=""):
     try:
-        with open(in_dir(name), encoding="utf-8") as f:
-            return f.read()
+        with open(os.path.join(DIR, name), encoding="utf-8") as f:
+            return f.read().strip()
     except FileNotFoundError:
-        return otherwise
+        return default
 
 
-def next_answer(key):
+def count(key):
     with lock:
-        text = read("plan")
-        if text != plan_seen["stamp"]:
-            plan_seen.update(stamp=text, steps={line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()})
-        steps = plan_seen["steps"].get(key, ["ok"])
-        return steps.pop(0) if len(steps) > 1 else steps[0]
+        counters[key] = counters.get(key, 0) + 1
+        return counters[key]
 
 
-def issue(kind):
-    """Keys that work, with the names of the members that IMDS, the container endpoint and STS share."""
-    with lock:
-        plan_seen["issued"] += 1
-        key = f"ASIA{kind}{plan_seen['issued']}"
-    ends = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=int(read("lifetime", "3600")))
-    return {"AccessKeyId": key, "SecretAccessKey": "secret-of-" + key, "Token": "token-of-" + key,
-            "Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ")}
+def log(**fields):
+    with lock, open(os.path.join(DIR, "log.jsonl"), "a", encoding="utf-8") as f:
+        f.write(json.dumps(fields) + "\n")
 
 
-def sha(data):
-    return hashlib.sha256(data).hexdigest()
+def now():
+    return time.time() + float(steer("clock", "0"))
+
+
+def iso(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def vend(source):
+    """Fresh credentials; their names say where they are from."""
+    key = f"ASIA-{source}-{count('vend-' + source)}"
+    return {"AccessKeyId": key, "SecretAccessKey": f"secret {key}", "Token": f"token {key}",
+            "Expiration": iso(now() + float(steer("ttl", "3600")))}
+
+
+def secret_of(key):
+    return KEYS.get(key) or (f"secret {key}" if key.startswith("ASIA-") else None)
+
+
+# --------------------------------------------------------------------------------------------------------- signatures
 
 
 def mac(key, text):
     return hmac.new(key, text.encode(), hashlib.sha256).digest()
 
 
-def signature_fault(method, target, headers, body):
-    """None, or what is wrong with the signature (SigV4 as published, for services other than S3)."""
-    found = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, "
-                         r"SignedHeaders=([^,]+), Signature=([0-9a-f]{64})", headers.get("Authorization", ""))
-    if not found:
-        return "no signature"
-    key, day, region, service, names, given = found.groups()
-    path, _, query = target.partition("?")
-    pairs = sorted(tuple(p.partition("=")[::2]) for p in query.split("&") if p)
-    lines = [method, urllib.parse.quote(path, safe="/-._~"), "&".join(f"{k}={v}" for k, v in pairs)]
-    lines += [f"{n}:{' '.join(headers.get(n, '').split())}" for n in names.split(";")] + ["", names, sha(body)]
-    stamp = headers.get("X-Amz-Date", "")
-    scope = f"{day}/{region}/{service}/aws4_request"
-    step = ("AWS4secret-of-" + key).encode()
-    for part in (day, region, service, "aws4_request"):
-        step = mac(step, part)
-    wanted = mac(step, "\n".join(["AWS4-HMAC-SHA256", stamp, scope, sha("\n".join(lines).encode())])).hex()
-    if key.startswith("ASIA") and headers.get("X-Amz-Security-Token") != "token-of-" + key:
-        return "wrong session token"
-    if "host" not in names.split(";") or "x-amz-date" not in names.split(";"):
-        return "host or date is not signed"
-    return None if wanted == given else "wrong signature"
+def signature_error(handler, body):
+    """What AWS would say of this request's signature: (code, message) or None."""
+    given = handler.headers.get("Authorization", "")
+    if not given.startswith("AWS4-HMAC-SHA256 "):
+        return "MissingAuthenticationToken", "Request is missing Authentication Token"
+    parts = dict(p.strip().split("=", 1) for p in given.split(" ", 1)[1].split(","))
+    key, date, region, service, _ = parts["Credential"].split("/")
+    secret = secret_of(key)
+    if secret is None:
+        return "InvalidClientTokenId", "The security token included in the request is invalid."
+    stamp = handler.headers["X-Amz-Date"]
+    then = datetime.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc).timestamp()
+    if abs(then - now()) > 300:
+        return "SignatureDoesNotMatch", f"Signature expired: {stamp} is now earlier than {iso(now())} (15 min.)"
+    token = handler.headers.get("X-Amz-Security-Token")
+    if token != (f"token {key}" if key.startswith("ASIA-") else None):
+        return "InvalidClientTokenId", "The security token included in the request is invalid."
+    path, _, query = handler.path.partition("?")
+    pairs = sorted((urllib.parse.quote(k, "-._~"), urllib.parse.quote(v, "-._~"))
+                   for k, v in urllib.parse.parse_qsl(query, keep_blank_values=True))
+    names = parts["SignedHeaders"].split(";")
+    canonical = "\n".join([
+        handler.command, urllib.parse.quote(path, "/-._~"), "&".join(f"{k}={v}" for k, v in pairs),
+        "".join(f"{n}:{' '.join(handler.headers[n].split())}\n" for n in names), ";".join(names),
+        hashlib.sha256(body).hexdigest()])
+    scope = f"{date}/{region}/{service}/aws4_request"
+    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    k = mac(mac(mac(mac(b"AWS4" + secret.encode(), date), region), service), "aws4_request")
+    if mac(k, to_sign).hex() != parts["Signature"]:
+        return "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided."
+    return None
 
 
-def form_error(service, code, message):
-    if service == "ec2":
-        return (f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
-                "<RequestID>peer</RequestID></Response>")
-    return ("<ErrorResponse><Error><Type>Sender</Type>" f"<Code>{code}</Code><Message>{message}</Message></Error>"
-            "<RequestId>peer</RequestId></ErrorResponse>")
+# ------------------------------------------------------------------------------------------------------------ answers
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+def xml_text(value):
+    if isinstance(value, list):
+        return "".join(f"<member>{xml_text(v)}</member>" for v in value)
+    if isinstance(value, dict):
+        return "".join(f"<{k}>{xml_text(v)}</{k}>" for k, v in value.items())
+    return str(value).replace("&", "&amp;").replace("<", "&lt;")
+
+
+class Peer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 60
-    ahead = 0
 
     def log_message(self, *args):
         pass
 
     def date_time_string(self, timestamp=None):
-        return email.utils.formatdate((timestamp or time.time()) + self.ahead, usegmt=True)
+        return super().date_time_string(now())
 
-    # ---- plumbing ----
-
-    def send(self, status, body, content_type="text/xml", headers=()):
-        data = body if isinstance(body, bytes) else body.encode()
+    def say(self, status, body, kind="text/xml", **headers):
+        body = body.encode() if isinstance(body, str) else body
         self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("x-amzn-RequestId", "peer-request")
-        for name, value in headers:
-            self.send_header(name, value)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(data)
+        self.wfile.write(body)
 
-    def fail(self, status, code, message="as planned", headers=()):
-        if self.service == "eks":
-            self.send(status, json.dumps({"message": message}), "application/json", [("x-amzn-errortype", code + ":http://internal/")])
+    def say_json(self, status, value, **headers):
+        self.say(status, json.dumps(value), "application/json", **headers)
+
+    def result(self, action, value):
+        inner = f"<{action}Result>{xml_text(value)}</{action}Result>" if value is not None else ""
+        self.say(200, f'<{action}Response xmlns="https://iam.amazonaws.com/doc/2010-05-08/">{inner}<ResponseMetadata>'
+                      f"<RequestId>xml-id</RequestId></ResponseMetadata></{action}Response>")
+
+    def refuse(self, status, code, message="because", **headers):
+        self.say(status, "<ErrorResponse><Error><Type>Sender</Type>"
+                         f"<Code>{code}</Code><Message>{xml_text(message)}</Message></Error>"
+                         "<RequestId>r</RequestId></ErrorResponse>", x_amzn_RequestId="header-id", **headers)
+
+    def refuse_ec2(self, status, code):
+        self.say(status, f"<Response><Errors><Error><Code>{code}</Code><Message>because</Message></Error></Errors>"
+                         "<RequestID>r</RequestID></Response>")
+
+    def hang_up(self):
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def body(self):
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    # ---- one of many ways to go wrong; True: it did
+
+    def goes_wrong(self, name, action, commit):
+        n = count(f"{name}/{action}")
+        if name == "lost-before":
+            self.hang_up()
+        elif name == "lost-once" and n == 1:
+            self.hang_up()
+        elif name == "lost-after":
+            commit()
+            self.hang_up()
+        elif name == "mute":
+            commit()
+            time.sleep(30)
+        elif name == "half":
+            commit()
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"<Half")
+            self.hang_up()
+        elif name in ("throttled", "throttled-twice") and (n <= 2 or name == "throttled"):
+            self.refuse(400, "Throttling", "Rate exceeded")
+        elif name == "slow-down" and n == 1:
+            self.refuse(503, "SlowDown", Retry_After="1")
+        elif name in ("unavailable", "unavailable-once") and (n == 1 or name == "unavailable"):
+            self.refuse(500, "ServiceFailure")
+        elif name == "expired-once" and n == 1:
+            self.refuse(403, "ExpiredToken", "The security token included in the request is expired")
+        elif name == "expired":
+            self.refuse(403, "ExpiredToken", "The security token included in the request is expired")
+        elif name == "denied":
+            self.refuse(403, "AccessDenied", "User: arn is not authorized to perform: iam:" + action)
+        elif name == "limit":
+            self.refuse(409, "LimitExceeded", "Cannot exceed quota for ACLSizePerRole: 2048")
+        elif name == "missing":
+            self.refuse(404, "NoSuchEntity")
+        elif name == "garbage":
+            commit()
+            self.say(200, b"\x00\xff<not xml")
+        elif name == "huge":
+            commit()
+            self.say(200, b"x" * (9 << 20))
+        elif name == "html-404":
+            self.say(404, "<!DOCTYPE html><html><title>404 Not Found</title>AccessDenied NoSuchEntity</html>", "text/html")
+        elif name == "html-500":
+            self.say(500, "<!doctype html><html lang=en><title>500</title>AccessDenied</html>", "text/html")
+        elif name == "html-503":
+            self.say(503, "<html><b>busy</html>", "text/html")
+        elif name == "redirect":
+            self.say(302, "", Location="https://elsewhere.example/")
+        elif name == "other-operation":
+            self.result("SomethingElse", {"a": "b"})
         else:
-            self.send(status, form_error(self.service, code, message), headers=headers)
+            return False
+        return True
 
-    def serve(self):
-        self.raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.partition("?")[0]
-        self.form = {k: v[0] for k, v in urllib.parse.parse_qs(self.raw.decode(), keep_blank_values=True).items()}
-        self.query = {k: v[0] for k, v in urllib.parse.parse_qs(self.path.partition("?")[2]).items()}
-        self.action = self.form.get("Action", "")
-        version = self.form.get("Version", "")
-        self.service = {"2010-05-08": "iam", "2011-06-15": "sts", "2016-11-15": "ec2"}.get(version, "eks")
-        if path.startswith("/latest/") or path.startswith("/keys"):
-            key = {"/latest/api/token": "imds-token", "/latest/meta-data/iam/security-credentials/": "imds-role"}.get(path, "imds-keys")
-            key = "container" if path.startswith("/keys") else key
-        else:
-            key = self.action or "eks"
-        answer = next_answer(key)
-        line = {"key": key, "answer": answer, "method": self.command, "path": self.path, "form": self.form,
-                "headers": {k.lower(): v for k, v in self.headers.items()}}
-        with lock, open(in_dir("log.jsonl"), "a", encoding="utf-8") as f:
-            f.write(json.dumps(line, sort_keys=True) + "\n")
-        self.key = key
-        getattr(self, "answer_" + answer.replace("-", "_"))()
+    # ---- IAM
 
-    do_GET = do_POST = do_PUT = serve
+    def iam(self, action, p):
+        name = p.get("RoleName", "")
 
-    # ---- right answers ----
+        def commit():
+            log(committed=action, name=name)
 
-    def answer_ok(self):
-        right = {"imds-token": self.imds_token, "imds-role": self.imds_role, "imds-keys": self.imds_keys,
-                 "container": self.container, "AssumeRoleWithWebIdentity": self.web_identity}.get(self.key)
-        if right:
-            right()
+        if self.goes_wrong(name, action, commit):
             return
-        wrong = signature_fault(self.command, self.path, self.headers, self.raw)
-        if wrong:
-            self.fail(403, "SignatureDoesNotMatch", wrong)
-            return
-        getattr(self, "do_" + (self.action or "eks"), self.empty)()
-
-    def imds_token(self):
-        ok = self.command == "PUT" and self.headers.get("x-aws-ec2-metadata-token-ttl-seconds") == "21600"
-        self.send(200 if ok else 400, "imds-session" if ok else "", "text/plain")
-
-    def with_imds_session(self, body, content_type="text/plain"):
-        if self.headers.get("x-aws-ec2-metadata-token") == "imds-session":
-            self.send(200, body, content_type)
+        if action == "GetRole":
+            if name == "no-result":
+                self.result(action, None)
+                return
+            self.result(action, {"Role": {"RoleName": name, "Path": "/", "Description": "a & b < c",
+                                          "AssumeRolePolicyDocument": urllib.parse.quote(ROLE_DOCUMENT, safe="+"),
+                                          "Tags": [{"Key": "k", "Value": ""}], "RoleLastUsed": ""}})
+        elif action == "ListAttachedRolePolicies":
+            self.policies(name, int(p.get("Marker") or 0))
         else:
-            self.send(401, "")
+            commit()
+            self.result(action, None if action != "UpdateRole" else "")
 
-    def imds_role(self):
-        self.with_imds_session("node-role")
+    def policies(self, name, page):
+        last = {"pages": 3, "many-pages": 30}.get(name, 0)
+        more = name == "endless" or page < last
+        items = [] if name == "pages" and page == last else [{"PolicyArn": f"arn:{page}.{i}"} for i in range(2)]
+        if name == "empty-first" and page == 0:
+            more, items = True, []
+        marker = 1 if name == "circle" else page + 1
+        more = more or name == "circle"
+        self.result("ListAttachedRolePolicies", {"AttachedPolicies": items, "IsTruncated": str(more).lower(),
+                                                 **({"Marker": marker} if more else {})})
 
-    def imds_keys(self):
-        self.with_imds_session(json.dumps({"Code": "Success", "Type": "AWS-HMAC", **issue("IMDS")}))
+    # ---- STS
+
+    def sts(self, action, p):
+        scenario = steer("sts")
+        if action == "GetCallerIdentity":
+            if not self.goes_wrong(scenario, action, lambda: None):
+                self.result(action, {"Account": "111122223333", "Arn": "arn:aws:iam::111122223333:user/x", "UserId": "u"})
+            return
+        role = p["RoleArn"].rsplit("/", 1)[-1]
+        if scenario and self.goes_wrong(scenario, action, lambda: None):
+            return
+        if action == "AssumeRoleWithWebIdentity":
+            if p["WebIdentityToken"] != steer("web-token"):
+                self.refuse(400, "InvalidIdentityToken", "No OpenIDConnect provider found in your account for https://x")
+                return
+        elif role == "needs-external-id" and p.get("ExternalId") != "shared":
+            self.refuse(403, "AccessDenied", "not authorized to perform: sts:AssumeRole")
+            return
+        c = vend(role)
+        self.result(action, {"Credentials": {"AccessKeyId": c["AccessKeyId"], "SecretAccessKey": c["SecretAccessKey"],
+                                             "SessionToken": c["Token"], "Expiration": c["Expiration"]}})
+
+    # ---- EC2
+
+    def ec2(self, action, p):
+        key = self.headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0]
+        if p.get("DryRun") == "true":
+            role = key.split("-")[1] if key.startswith("ASIA-") else ""
+            n = count(f"dry/{role}/{action}")
+            if role == "powerless" or (role == "half" and action == "DescribeNetworkInterfaces"):
+                self.refuse_ec2(403, "UnauthorizedOperation")
+            elif role == "busy" and n == 1:
+                self.refuse_ec2(503, "RequestLimitExceeded")
+            elif role == "strange":
+                self.refuse_ec2(400, "InvalidState")
+            elif role == "fresh":
+                self.refuse_ec2(401, "AuthFailure")
+            elif role == "nodryrun":
+                self.say(200, f"<{action}Response><reservationSet/></{action}Response>")
+            else:
+                self.refuse_ec2(412, "DryRunOperation")
+            return
+        page = int(p.get("NextToken") or 0)
+        ids = [v for k, v in sorted(p.items()) if k.startswith("InstanceId.")]
+        if ids == ["i-missing"]:
+            self.refuse_ec2(400, "InvalidInstanceID.NotFound")
+            return
+        token = f"<nextToken>{page + 1}</nextToken>" if page < 1 else ""
+        self.say(200, f'<?xml version="1.0"?><{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+                      f"<requestId>ec2-id</requestId><reservationSet><item><instancesSet><item><instanceId>i-{page}"
+                      f"</instanceId></item></instancesSet></item></reservationSet>{token}</{action}Response>")
+
+    # ---- EKS
+
+    def eks(self, path, query):
+        parts = [urllib.parse.unquote(p) for p in path.split("/")]
+        name = parts[2]
+        if name == "html":
+            self.say(404, "<html>ResourceNotFoundException</html>", "text/html", x_amzn_errortype="ResourceNotFoundException")
+        elif name == "none":
+            self.say_json(404, {"message": "No cluster found", "clusterName": None},
+                          x_amzn_errortype="ResourceNotFoundException:http://internal.amazon.com/coral/com.amazon#x/",
+                          x_amzn_RequestId="eks-id")
+        elif name == "denied":
+            self.say_json(403, {"__type": "com.amazon.eks#AccessDeniedException", "Message": "no"})
+        elif name == "busy":
+            self.say_json(429, {"code": "TooManyRequestsException", "message": "slow"})
+        elif name == "array":
+            self.say_json(200, ["cluster"])
+        elif len(parts) == 4 and parts[3] == "node-groups":
+            page = int(query.get("nextToken") or 0)
+            self.say_json(200, {"nodegroups": [f"g{page}"], "nextToken": str(page + 1) if page < 2 else None})
+        elif len(parts) == 5:
+            self.say_json(200, {"addon": {"addonName": parts[4], "clusterName": name}})
+        else:
+            self.say_json(200, {"cluster": {"name": name, "query": query}, "nextToken": None})
+
+    # ---- metadata and container
+
+    def imds(self):
+        mode = steer("imds", "ok")
+        log(imds=self.path, method=self.command, mode=mode)
+        if mode == "mute":
+            time.sleep(5)
+        if self.command == "PUT":
+            if mode == "refused" or self.headers.get("X-aws-ec2-metadata-token-ttl-seconds") != "21600":
+                self.say(403, "no")
+            elif mode == "error-once" and count("imds-error") == 1:
+                self.say(500, "oops")
+            else:
+                self.say(200, "imds-token")
+        elif self.headers.get("X-aws-ec2-metadata-token") != "imds-token":
+            self.say(401, "Unauthorized")
+        elif self.path.endswith("/security-credentials/"):
+            self.say(404 if mode == "norole" else 200, "node-role\n" if mode != "empty" else "\n")
+        elif mode == "failure":
+            self.say_json(200, {"Code": "AssumeRoleUnauthorizedAccess", "Message": "no"})
+        else:
+            self.say_json(200, {"Code": "Success", "Type": "AWS-HMAC", **vend("imds")})
 
     def container(self):
-        wanted = read("expected-token")
-        if wanted and self.headers.get("Authorization") != wanted:
-            self.send(400, "unauthorized", "text/plain")
+        log(container=self.path, authorization=self.headers.get("Authorization") == steer("container-token"))
+        if self.path.endswith("/busy") and count("container") < 3:
+            self.say(503, "busy")
+        elif self.path.endswith("/garbage"):
+            self.say(200, '{"AccessKeyId":"only"}')
+        elif self.headers.get("Authorization", "") != steer("container-token"):
+            self.say(401, "wrong token")
         else:
-            self.send(200, json.dumps({**issue("POD"), "AccountId": "111122223333"}), "application/json")
+            self.say_json(200, vend("container"))
 
-    def sts_credentials(self, kind):
-        keys = issue(kind)
-        keys["SessionToken"] = keys.pop("Token")
-        inner = "".join(f"<{k}>{v}</{k}>" for k, v in keys.items())
-        self.send(200, f"<{self.action}Response><{self.action}Result><Credentials>{inner}</Credentials></{self.action}Result>"
-                  f"</{self.action}Response>")
+    # ---- dispatch
 
-    def web_identity(self):
-        if "Authorization" in self.headers or not self.form.get("WebIdentityToken"):
-            self.fail(400, "InvalidIdentityToken", "signed, or without a token")
+    def do_GET(self):
+        path, _, query = self.path.partition("?")
+        if path.startswith("/latest/"):
+            self.imds()
+        elif path.startswith("/container"):
+            self.container()
         else:
-            self.sts_credentials("WEB")
+            self.service(b"", path.removeprefix("/prefix"), query)
 
-    def do_AssumeRole(self):
-        self.sts_credentials("ROLE")
+    def do_PUT(self):
+        self.imds()
 
-    def result(self, inner):
-        body = f"<{self.action}Result>{inner}</{self.action}Result>" if inner is not None else ""
-        self.send(200, f"<{self.action}Response xmlns='https://iam.amazonaws.com/doc/2010-05-08/'>{body}"
-                  f"<ResponseMetadata><RequestId>peer-in-xml</RequestId></ResponseMetadata></{self.action}Response>")
+    def do_POST(self):
+        self.service(self.body(), self.path.removeprefix("/prefix"), "")
 
-    def empty(self):
-        self.result(None)
-
-    def do_GetCallerIdentity(self):
-        key = re.search(r"Credential=([^/]+)", self.headers["Authorization"]).group(1)
-        self.result(f"<Arn>arn:aws:sts::111122223333:assumed-role/{key}/s</Arn><UserId>{key}</UserId><Account>111122223333</Account>")
-
-    def do_GetRole(self):
-        document = urllib.parse.quote('{"Version":"2012-10-17","Statement":[{"Sid":"a+b"}]}', safe="")
-        name = self.form["RoleName"].replace("&", "&amp;").replace("<", "&lt;")
-        self.result(f"<Role><RoleName>{name}</RoleName><AssumeRolePolicyDocument>{document}"
-                    "</AssumeRolePolicyDocument><Tags><member><Key>k</Key><Value>v</Value></member></Tags></Role>")
-
-    def do_ListRoles(self):
-        """Three pages, the second with fewer than asked for, the last one empty."""
-        pages = {"": (["a", "b"], "m 1/+&="), "m 1/+&=": (["c"], "m2"), "m2": ([], None)}
-        names, following = pages[self.form.get("Marker", "")]
-        members = "".join(f"<member><RoleName>{n}</RoleName></member>" for n in names)
-        rest = f"<IsTruncated>true</IsTruncated><Marker>{following.replace('&', '&amp;')}</Marker>" if following else "<IsTruncated>false</IsTruncated>"
-        self.result(f"<Roles>{members}</Roles>{rest}" if members else f"{rest}<Roles/>")
-
-    def do_DescribeInstances(self):
-        page = self.form.get("NextToken", "")
-        instance = f"<item><instancesSet><item><instanceId>i-{page or '0'}</instanceId></item></instancesSet></item>"
-        token = "" if page == "2" else f"<nextToken>{int(page or 0) + 1}</nextToken>"
-        self.send(200, f"<DescribeInstancesResponse><requestId>r</requestId><reservationSet>{instance}</reservationSet>{token}"
-                  "</DescribeInstancesResponse>", headers=[])
-
-    def do_eks(self):
-        if self.path.startswith("/clusters/c%20%C3%A9%2F1"):
-            self.send(200, json.dumps({"cluster": {"name": "odd", "path": self.path}}), "application/json")
-        elif "/pod-identity-associations" in self.path:
-            following = {"": "t+/=1", "t+/=1": None}[self.query.get("nextToken", "")]
-            self.send(200, json.dumps({"associations": [{"associationId": self.query.get("nextToken", "first")}], "nextToken": following}),
-                      "application/json")
+    def service(self, body, path, query):
+        p = dict(urllib.parse.parse_qsl((body.decode() or query), keep_blank_values=True))
+        action = p.get("Action", "")
+        wrong = None if action == "AssumeRoleWithWebIdentity" else signature_error(self, body)
+        auth = self.headers.get("Authorization", "")
+        scope = auth.partition("Credential=")[2].partition(",")[0].split("/")
+        log(call=action or path, key=scope[0], scope="/".join(scope[2:4]), connection=self.client_address[1],
+            error=wrong[0] if wrong else None, date=self.headers.get("X-Amz-Date"), agent=self.headers.get("User-Agent"),
+            name=p.get("RoleName") or p.get("RoleArn") or "", parameters={k: v for k, v in p.items() if "Token" not in k})
+        version = p.get("Version")
+        if wrong and not action:
+            self.say_json(403, {"message": wrong[1]}, x_amzn_errortype=wrong[0])
+        elif wrong and version == "2016-11-15":
+            self.refuse_ec2(401, "AuthFailure")
+        elif wrong:
+            self.refuse(403, *wrong)
+        elif not action:
+            self.eks(path, p)
+        elif version == "2010-05-08":
+            self.iam(action, p)
+        elif version == "2011-06-15":
+            self.sts(action, p)
         else:
-            self.send(200, json.dumps({"cluster": {"name": "c", "createdAt": 1767323045.25}}), "application/json")
-
-    # ---- wrong ones ----
-
-    def answer_throttled(self):
-        self.fail(429 if self.service == "eks" else 400, "ThrottlingException" if self.service == "eks" else "Throttling", "Rate exceeded")
-
-    def answer_throttled_later(self):
-        self.fail(503, "RequestLimitExceeded" if self.service == "ec2" else "Throttling", "later", [("Retry-After", "2")])
-
-    def answer_failure(self):
-        self.fail(500, "ServerException" if self.service == "eks" else "ServiceFailure")
-
-    def answer_unavailable(self):
-        self.send(503, "Service Unavailable", "text/plain")
-
-    def answer_denied(self):
-        self.fail(403, {"ec2": "UnauthorizedOperation", "eks": "AccessDeniedException"}.get(self.service, "AccessDenied"))
-
-    def answer_dry_run(self):
-        self.fail(412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
-
-    def answer_quota(self):
-        self.fail(409, "LimitExceeded", "Cannot exceed quota")
-
-    def answer_missing(self):
-        self.fail(404, "ResourceNotFoundException" if self.service == "eks" else "NoSuchEntity")
-
-    def answer_expired(self):
-        self.fail(403, "ExpiredTokenException" if self.service == "eks" else "ExpiredToken")
-
-    def answer_identity(self):
-        self.fail(400, "InvalidIdentityToken", "No OpenIDConnect provider found in your account for https://x")
-
-    def answer_idp(self):
-        self.fail(400, "IDPCommunicationError")
-
-    def answer_opted_out(self):
-        self.fail(403, "OptInRequired")
-
-    def answer_ahead(self):
-        """The clock of this server is CLOCK_AHEAD seconds ahead."""
-        self.ahead = CLOCK_AHEAD
-        now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=CLOCK_AHEAD)
-        stamp = self.headers.get("X-Amz-Date", "19700101T000000Z")
-        sent = datetime.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc)
-        if abs((now - sent).total_seconds()) > 300:
-            self.fail(403, "SignatureDoesNotMatch", "Signature expired: that is now earlier than this")
-        else:
-            self.answer_ok()
-
-    def answer_skew_lie(self):
-        """Never content with the time, and its own clock is right."""
-        self.fail(403, "RequestTimeTooSkewed")
-
-    def answer_lost(self):
-        self.close_connection = True
-
-    def answer_half(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "1000")
-        self.end_headers()
-        self.wfile.write(b"<GetRoleResponse>")
-        self.close_connection = True
-
-    def answer_hang(self):
-        time.sleep(30)
-
-    def answer_short_hang(self):
-        time.sleep(3)
-        self.answer_ok()
-
-    def answer_html_404(self):
-        self.send(404, "<!doctype html><html><body><h1>Not Found</h1></body></html>", "text/html")
-
-    def answer_html_500(self):
-        self.send(500, "<!doctype html>\n<html lang=en><title>500</title><p>oops</p></html>", "text/html")
-
-    def answer_html_200(self):
-        self.send(200, "<html><body>log in first</body></html>", "text/html")
-
-    def answer_garbage(self):
-        self.send(200, b"\x00\xff\xfe not at all", "text/xml")
-
-    def answer_nothing(self):
-        self.send(200, "")
-
-    def answer_other(self):
-        self.send(200, "<OtherOperationResponse><OtherOperationResult><A>1</A></OtherOperationResult></OtherOperationResponse>")
-
-    def answer_error_200(self):
-        self.send(200, form_error(self.service, "Throttling", "with the wrong status"))
-
-    def answer_redirect(self):
-        self.send(301, "", headers=[("Location", "http://127.0.0.1:1/")])
-
-    def answer_endless(self):
-        self.result("<Roles><member><RoleName>x</RoleName></member></Roles><IsTruncated>true</IsTruncated><Marker>again</Marker>")
-
-    def answer_no_marker(self):
-        self.result("<Roles><member><RoleName>x</RoleName></member></Roles><IsTruncated>true</IsTruncated>")
-
-    def answer_huge(self):
-        self.send(200, "<GetRoleResponse><GetRoleResult><A>" + "x" * 9000000 + "</A></GetRoleResult></GetRoleResponse>")
-
-    def answer_array(self):
-        self.send(200, "[1]", "application/json")
-
-    def answer_unauthorized(self):
-        self.send(401, "", "text/plain")
-
-    def answer_not_found(self):
-        self.send(404, "not found", "text/plain")
-
-    def answer_old_keys(self):
-        """Keys that ended ten minutes ago, as IMDS gives them when it can not get new ones."""
-        ended = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=600)
-        self.send(200, json.dumps({"Code": "Success", **issue("OLD"), "Expiration": ended.strftime("%Y-%m-%dT%H:%M:%SZ")}))
-
-    def answer_not_success(self):
-        self.send(200, json.dumps({"Code": "AssumeRoleUnauthorizedAccess", "Message": "no"}), "application/json")
-
-    def answer_no_keys(self):
-        self.send(200, json.dumps({"Code": "Success", "AccessKeyId": "ASIAX"}), "application/json")
+            self.ec2(action, p)
 
 
-class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request, client_address):
-        pass
+def process(scenario):
+    log(process=scenario, arguments=sys.argv[4:])
+    c = vend("process-" + str(os.getpid()))
+    if scenario == "fail":
+        print("it went wrong", file=sys.stderr)
+        sys.exit(3)
+    out = {"Version": 2 if scenario == "version" else 1, "AccessKeyId": c["AccessKeyId"],
+           "SecretAccessKey": c["SecretAccessKey"], "SessionToken": c["Token"], "Expiration": c["Expiration"]}
+    print("not json" if scenario == "garbage" else json.dumps(out))
 
 
 def main():
-    server = Server(("127.0.0.1", 0), Handler)
-    print(f"READY {server.server_port}", flush=True)
+    if sys.argv[2:3] == ["--process"]:
+        process(sys.argv[3])
+        return
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Peer)
+    server.daemon_threads = True
+    print("READY", server.server_port, flush=True)
     server.serve_forever()
 
 
-main()
+if __name__ == "__main__":
+    main()

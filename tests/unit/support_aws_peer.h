@@ -1,9 +1,9 @@
 /*
- * support_aws_peer.h - starts tests/unit/aws_peer.py, points the SDKs' variables at it, and makes clients.
+ * support_aws_peer.h - starts tests/unit/aws_peer.py and points the AWS variables at it.
  *
- * Model: aws_peer_start clears every AWS_ variable of the test process and sets the endpoints, a region and files in
- * the peer's directory, so that no test reads the files of whoever runs it. Ownership: aws_peer_start/_stop; the
- * directory is removed by stop.   Errors: fail the test.
+ * Model: aws_peer_start clears every AWS_ variable, sets AWS_ENDPOINT_URL, a region, empty shared files in the peer's
+ * directory, and AWS_EC2_METADATA_DISABLED; tests set more.
+ * Ownership: start/stop; the directory is removed by stop.   Errors: fail the test.
  */
 #ifndef CNI_IAM_TESTS_SUPPORT_AWS_PEER_H
 #define CNI_IAM_TESTS_SUPPORT_AWS_PEER_H
@@ -12,56 +12,22 @@
 #include <sys/types.h>
 
 #include "platform/aws/aws_client.h"
-#include "platform/base/json.h"
-#include "platform/os/loop.h"
-#include "platform/port/effect.h"
 
 struct aws_peer {
     pid_t pid;
     int port;
     char dir[64];
-    char url[64]; /* http://127.0.0.1:PORT */
 };
 
 void aws_peer_start(struct aws_peer *p);
 void aws_peer_stop(struct aws_peer *p);
-/* The variables as aws_peer_start leaves them: no credentials. */
-void aws_peer_environment(const struct aws_peer *p);
-void aws_peer_static_keys(void); /* AWS_ACCESS_KEY_ID=AKIDPEER and its secret */
-
-void aws_peer_write(const struct aws_peer *p, const char *name, const char *text); /* atomically; NULL removes */
-void aws_peer_plan(const struct aws_peer *p, const char *lines);                   /* and an empty log */
-/* Requests whose log line has the needle, in all or since the last plan. */
-int aws_peer_count(const struct aws_peer *p, const char *needle);
-char *aws_peer_path(const struct aws_peer *p, const char *name); /* DIR/name; static, four at a time */
-
-/* A loop, settings from the environment, a client. */
-struct aws_bench {
-    struct loop *loop;
-    struct arena *arena;
-    struct aws_settings *settings;
-    struct aws_client *client;
-};
-void aws_bench_open(struct aws_bench *b);
-void aws_bench_close(struct aws_bench *b);
-
-/* One effect, waited for. The value is the caller's. */
-struct aws_reply {
-    bool done;
-    int calls; /* of done */
-    struct error error;
-    json *value;
-    char request_id[96];
-};
-void aws_on_reply(void *arg, struct effect_result *r); /* arg: struct aws_reply */
-bool aws_wait(struct aws_bench *b, const bool *done, long ms);
-struct aws_reply aws_do(struct aws_bench *b, const struct effect *e);
-/* The same with the effect made of kind and up to two arguments. */
-struct aws_reply aws_ask(struct aws_bench *b, enum effect_kind kind, const char *n1, const char *v1, const char *n2,
-                         const char *v2);
-/* Asks and expects this error; frees the value. */
-void aws_expect(struct aws_bench *b, enum effect_kind kind, const char *n1, const char *v1, enum err_code code);
-/* The access key that the client signs with now, by GetCallerIdentity; "" with the error in *err. Static. */
-const char *aws_key_in_use(struct aws_bench *b, struct error *err);
+void aws_peer_environment(const struct aws_peer *p);                               /* as after start */
+void aws_peer_write(const struct aws_peer *p, const char *name, const char *text); /* NULL removes */
+const char *aws_peer_path(const struct aws_peer *p, const char *name);             /* static */
+int aws_peer_count(const struct aws_peer *p, const char *needle);                  /* requests whose log line has it */
+void aws_peer_forget(const struct aws_peer *p);                                    /* empties the log */
+/* setenv with a printf format. */
+void set_variable(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool wait_for(struct loop *l, const bool *done, long ms); /* turns the loop; false: time is up */
 
 #endif

@@ -519,7 +519,7 @@ static void the_proof(void **state) {
         free(text);
         json_free(r.value);
     }
-    assert_int_equal(aws_peer_count(&peer, "\"scope\": \"eu-west-1/ec2\""), 13);
+    assert_int_equal(aws_peer_count(&peer, "\"scope\": \"eu-west-1/ec2\""), 14);
     assert_int_equal(aws_peer_count(&peer, "pod.token"), 0);
     struct reply r = prove("good", "another");
     expect(&r, ERR_IDENTITY_TOKEN);
