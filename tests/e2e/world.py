@@ -21,6 +21,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Callable
 
+from kubeproxy import KubeProxy
 from testbed.awsproxy import Call, Rule
 from testbed.awsworld import CNI_POLICY, AwsWorld
 from testbed.controlplane import ApiError, AuditEntry, ControlPlane, Process, Timeout, free_port, wait_until
@@ -348,6 +349,18 @@ class World:
 
 
 @contextlib.contextmanager
+def by_proxy(world: World) -> Any:
+    """From the next start on, the operator reaches the API server by way of world.kube."""
+    with KubeProxy(world.cp.server, world.cp.ca_file, world.cp.mint_token("kube-system", "cni-iam")) as kube:
+        text = world.kubeconfig.read_text().replace(world.cp.server, kube.url)
+        world.kubeconfig = world.cp.dir / "by-proxy.kubeconfig"
+        world.kubeconfig.write_text("".join(line for line in text.splitlines(True) if "certificate-authority" not in line))
+        world.kubeconfig.chmod(0o600)
+        world.kube = kube
+        yield kube
+
+
+@contextlib.contextmanager
 def watched(world: World) -> Any:
     """The watcher and the node agent, all the time."""
     watcher = Watcher.of(world.aws, world.cp)
@@ -357,5 +370,5 @@ def watched(world: World) -> Any:
 
 __all__ = [
     "ApiError", "BINARY", "CNI_POLICY", "Call", "FAST", "LONG", "NAME", "OPERATOR", "PATIENCE", "RESTARTED_FOR", "ROLE_ANNOTATION",
-    "ROOT", "Rule", "World", "condition", "defects", "fast", "merged", "role_of", "wait_until", "watched",
+    "ROOT", "Rule", "World", "by_proxy", "condition", "defects", "fast", "merged", "role_of", "wait_until", "watched",
 ]
