@@ -9,8 +9,7 @@
 
 #define CONNECTIONS_CACHED_MAX 16L
 
-/* --- the end of a request
- * ------------------------------------------------------------------------------------------------ */
+/* --- the end of a request -------------------------------------------------------------------------------- */
 
 static void unlink_request(struct http_request *r) {
     if (r->prev)
@@ -117,9 +116,14 @@ static void free_options(struct http_client *c) {
     secret_free(c->key);
 }
 
+static void cancel_all(struct http_client *c) {
+    for (struct http_request *r = c->requests; r; r = r->next)
+        r->cancelled = true;
+}
+
 static void destroy(struct http_client *c) {
-    while (c->requests)
-        free_request(c->requests);
+    cancel_all(c);
+    sweep(c);
     curl_multi_cleanup(c->multi); /* may still call the socket and timer functions */
     c->clock.timer_stop(c->clock.ctx, c->timer);
     free_options(c);
@@ -138,8 +142,7 @@ static void act(struct http_client *c, curl_socket_t fd, int mask) {
         destroy(c);
 }
 
-/* --- curl on the loop
- * ------------------------------------------------------------------------------------------------------- */
+/* --- curl on the loop ------------------------------------------------------------------------------------ */
 
 static void on_io(void *arg, int fd, unsigned io) {
     int mask = (io & LOOP_READ ? CURL_CSELECT_IN : 0) | (io & LOOP_WRITE ? CURL_CSELECT_OUT : 0);
@@ -179,8 +182,7 @@ static int on_timer_change(CURLM *multi, long timeout_ms, void *arg) {
     return 0;
 }
 
-/* --- clients
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- clients --------------------------------------------------------------------------------------------- */
 
 static char *copy(const char *s) {
     char *c = s ? strdup(s) : NULL;
@@ -246,8 +248,7 @@ void http_client_free(struct http_client *c) {
         return;
     }
     c->dying = true;
-    for (struct http_request *r = c->requests; r; r = r->next)
-        r->cancelled = true;
+    cancel_all(c);
 }
 
 bool http_client_reconfigure(struct http_client *c, const struct http_client_options *o, struct error *err) {
@@ -260,9 +261,7 @@ bool http_client_reconfigure(struct http_client *c, const struct http_client_opt
     return true;
 }
 
-/* --- requests
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- requests -------------------------------------------------------------------------------------------- */
 
 static struct http_request *new_request(struct http_client *c, const struct http_call *call, http_done_fn done,
                                         void *arg) {
