@@ -17,9 +17,24 @@ const char *gate_condition(enum gate g)
     return gate_conditions[g];
 }
 
+/* What stalls is asked again with every retry: a cause that went away is seen within 60 s (L3). */
+static int64_t not_older_while_stalled(const struct ctx *c, int64_t age_ms)
+{
+    bool stalled = cib_condition_find(&c->w->binding->status, "Stalled") != NULL;
+    return stalled && age_ms > STALLED_RETRY_MS / 2 ? STALLED_RETRY_MS / 2 : age_ms;
+}
+
 int64_t ctx_audit_age(const struct ctx *c)
 {
-    return c->live ? LIVE_MAX_AGE_MS : c->w->config->aws_audit_interval_ms;
+    /* A proof that fails says that something known is no longer so: it is looked for at once, not with the next audit. */
+    if (c->live || c->p->repair_since_boot_ms || c->p->failing_since_boot_ms)
+        return LIVE_MAX_AGE_MS;
+    return not_older_while_stalled(c, c->w->config->aws_audit_interval_ms);
+}
+
+int64_t ctx_facts_age(const struct ctx *c)
+{
+    return not_older_while_stalled(c, FACTS_MAX_AGE_MS);
 }
 
 static bool already_asked(const struct ctx *c, const char *key)
@@ -193,6 +208,13 @@ void ctx_plan_line(struct ctx *c, const char *fmt, ...)
     va_end(ap);
 }
 
+/* A write that is answered "not found" or "conflict" again and again has a cause of its own: the server is well. */
+static const char *failed_reason(const struct effect *e, enum err_code code)
+{
+    enum err_disposition d = error_disposition(code);
+    return d == DISPOSITION_RETRY || d == DISPOSITION_REREAD ? REASON_UNAVAILABLE : stall_reason(e, code);
+}
+
 /* The same step failed the last time for a reason that repeating does not cure: say so; it is still tried again, with the
  * queue's backoff, so that a cause that went away is noticed (L3). */
 static void report_failed_step(struct ctx *c, enum gate g, const struct effect *e)
@@ -204,8 +226,7 @@ static void report_failed_step(struct ctx *c, enum gate g, const struct effect *
     bool lasting = error_disposition(err->code) == DISPOSITION_STALL || w->last_failures >= 3;
     const char *what = effect_describe(e, c->a);
     if (lasting)
-        ctx_stall(c, g, error_is_transient(err->code) ? REASON_UNAVAILABLE : stall_reason(e, err->code),
-                  "%s failed: %s; %s", what, err->message, advice(e, err->code));
+        ctx_stall(c, g, failed_reason(e, err->code), "%s failed: %s; %s", what, err->message, advice(e, err->code));
     else
         ctx_wait(c, g, REASON_UNAVAILABLE, 0, "%s failed, trying again: %s", what, err->message);
 }

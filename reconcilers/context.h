@@ -86,6 +86,7 @@ struct ctx {
 /* The observation, or NULL: then it was added to the reads of the decision and the planner returns at once. */
 const struct observation *ctx_read(struct ctx *c, const struct effect *e, int64_t max_age_ms);
 int64_t ctx_audit_age(const struct ctx *c); /* the audit interval, or LIVE_MAX_AGE_MS while `live` */
+int64_t ctx_facts_age(const struct ctx *c); /* for what hardly ever changes */
 /* A read that failed: stalls or waits by the error's disposition, saying what was asked. Always returns false. */
 bool ctx_read_failed(struct ctx *c, enum gate g, const struct effect *e, const struct error *err);
 
@@ -95,7 +96,7 @@ bool ctx_stall(struct ctx *c, enum gate g, const char *reason, const char *fmt, 
 bool ctx_wait(struct ctx *c, enum gate g, const char *reason, int64_t requeue_ms, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 bool ctx_pass(struct ctx *c, enum gate g, const char *reason, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-/* The gate waits for an earlier one; keeps a state of PASSED as it is. */
+/* The gate waits for an earlier one. */
 void ctx_pending(struct ctx *c, enum gate g);
 void ctx_gate_not_applicable(struct ctx *c, enum gate g, const char *why);
 void ctx_requeue(struct ctx *c, int64_t after_ms);

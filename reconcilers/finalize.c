@@ -238,18 +238,21 @@ static bool cleanup_policy(struct ctx *c)
     return delete_policy(c, arn);
 }
 
-/* S5: a provider is shared property. NULL: nobody uses it; else who does. *asked false: reads are missing. */
+/* S5: a provider is shared property. NULL: nobody uses it; else who does. *asked false: it is not known (yet). */
 static const char *provider_user(struct ctx *c, bool *asked)
 {
+    const struct effect *list_roles = effect_new(c->a, EFFECT_IAM_LIST_ROLES, NULL);
+    const struct effect *list_accounts = effect_new(c->a, EFFECT_K8S_LIST, "resource", "serviceaccounts", NULL);
     /* Of this very pass: a list that an earlier deletion left behind misses who came since. */
-    const struct observation *roles = ctx_read(c, effect_new(c->a, EFFECT_IAM_LIST_ROLES, NULL), 0);
-    const struct observation *accounts =
-        ctx_read(c, effect_new(c->a, EFFECT_K8S_LIST, "resource", "serviceaccounts", NULL), 0);
+    const struct observation *roles = ctx_read(c, list_roles, 0);
+    const struct observation *accounts = ctx_read(c, list_accounts, 0);
     *asked = roles && accounts;
+    if (*asked && roles->error.code)
+        *asked = ctx_read_failed(c, G8, list_roles, &roles->error);
+    else if (*asked && accounts->error.code)
+        *asked = ctx_read_failed(c, G8, list_accounts, &accounts->error);
     if (!*asked)
         return NULL;
-    if (roles->error.code || accounts->error.code)
-        return "it could not be found out who uses it";
     for (const json *r = json_first(json_array(roles->value, "Roles")); r; r = r->next)
         if (!str_eq(json_str(r, "RoleName"), c->role_name) &&
             trust_names_provider(json_str(r, "AssumeRolePolicyDocument"), c->provider_arn, c->a))

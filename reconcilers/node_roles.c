@@ -154,13 +154,13 @@ static void add_finding(struct ctx *c, struct node_role_fact *r, const char *wha
 static bool inspect_other_policy(struct ctx *c, struct node_role_fact *r, const char *arn)
 {
     const struct observation *o =
-        ctx_read(c, effect_new(c->a, EFFECT_IAM_GET_POLICY, "PolicyArn", arn, NULL), FACTS_MAX_AGE_MS);
+        ctx_read(c, effect_new(c->a, EFFECT_IAM_GET_POLICY, "PolicyArn", arn, NULL), ctx_facts_age(c));
     if (!o)
         return false;
     const char *version = json_str(o->value, "Policy.DefaultVersionId");
     if (o->error.code || !version)
         return true; /* a finding at most: not worth stopping for */
-    o = ctx_read(c, effect_new(c->a, EFFECT_IAM_GET_POLICY_VERSION, "PolicyArn", arn, "VersionId", version, NULL), FACTS_MAX_AGE_MS);
+    o = ctx_read(c, effect_new(c->a, EFFECT_IAM_GET_POLICY_VERSION, "PolicyArn", arn, "VersionId", version, NULL), ctx_facts_age(c));
     if (!o)
         return false;
     if (!o->error.code)
@@ -171,7 +171,7 @@ static bool inspect_other_policy(struct ctx *c, struct node_role_fact *r, const 
 static bool inspect_inline(struct ctx *c, struct node_role_fact *r)
 {
     const struct observation *o =
-        ctx_read(c, effect_new(c->a, EFFECT_IAM_LIST_ROLE_POLICIES, "RoleName", r->name, NULL), FACTS_MAX_AGE_MS);
+        ctx_read(c, effect_new(c->a, EFFECT_IAM_LIST_ROLE_POLICIES, "RoleName", r->name, NULL), ctx_facts_age(c));
     if (!o)
         return false;
     if (o->error.code)
@@ -180,7 +180,7 @@ static bool inspect_inline(struct ctx *c, struct node_role_fact *r)
     struct strlist names = json_strings(json_array(o->value, "PolicyNames"), c->a);
     for (size_t i = 0; i < names.n; i++) {
         const struct observation *p = ctx_read(
-            c, effect_new(c->a, EFFECT_IAM_GET_ROLE_POLICY, "RoleName", r->name, "PolicyName", names.v[i], NULL), FACTS_MAX_AGE_MS);
+            c, effect_new(c->a, EFFECT_IAM_GET_ROLE_POLICY, "RoleName", r->name, "PolicyName", names.v[i], NULL), ctx_facts_age(c));
         if (!p)
             complete = false;
         else if (!p->error.code)

@@ -6,7 +6,7 @@
 static bool observe_account(struct ctx *c)
 {
     const struct effect *e = effect_new(c->a, EFFECT_STS_GET_CALLER_IDENTITY, NULL);
-    const struct observation *o = ctx_read(c, e, FACTS_MAX_AGE_MS);
+    const struct observation *o = ctx_read(c, e, ctx_facts_age(c));
     if (!o)
         return false;
     if (o->error.code)
@@ -59,7 +59,7 @@ static bool observe_api_server(struct ctx *c, const char *issuer)
 {
     const struct effect *e =
         effect_new(c->a, EFFECT_K8S_TOKEN_ISSUER, "namespace", "kube-system", "name", "aws-node", NULL);
-    const struct observation *o = ctx_read(c, e, FACTS_MAX_AGE_MS);
+    const struct observation *o = ctx_read(c, e, ctx_facts_age(c));
     if (!o)
         return false;
     if (o->error.code)

@@ -57,15 +57,28 @@ bool sim_role_has(const struct sim_role *r, const char *policy)
 
 void sim_role_attach(struct sim_role *r, const char *policy)
 {
-    if (!sim_role_has(r, policy))
-        snprintf(r->policies[r->npolicies++], sizeof r->policies[0], "%s", policy);
+    if (sim_role_has(r, policy))
+        return;
+    r->attached_ms[r->npolicies] = INT64_MIN / 2; /* long ago, unless the operator does it */
+    snprintf(r->policies[r->npolicies++], sizeof r->policies[0], "%s", policy);
 }
 
 void sim_role_detach(struct sim_role *r, const char *policy)
 {
     for (int i = 0; i < r->npolicies; i++)
+        if (strcmp(r->policies[i], policy) == 0) {
+            r->npolicies--;
+            memmove(r->policies[i], r->policies[r->npolicies], sizeof r->policies[0]);
+            r->attached_ms[i] = r->attached_ms[r->npolicies];
+        }
+}
+
+static bool enforced(const struct sim *s, const struct sim_role *r, const char *policy)
+{
+    for (int i = 0; r && i < r->npolicies; i++)
         if (strcmp(r->policies[i], policy) == 0)
-            memmove(r->policies[i], r->policies[--r->npolicies], sizeof r->policies[0]);
+            return s->now_ms >= r->attached_ms[i] + s->iam_lag_ms;
+    return false;
 }
 
 static void set_tag(char tags[][2][256], int *n, const char *key, const char *value)
@@ -99,7 +112,7 @@ static bool grants(const struct sim *s, const struct sim_role *r)
 {
     if (!r || r->denied)
         return false;
-    return sim_role_has(r, SIM_CNI_POLICY) || (s->policy.exists && sim_role_has(r, s->policy.arn)) ||
+    return enforced(s, r, SIM_CNI_POLICY) || (s->policy.exists && enforced(s, r, s->policy.arn)) ||
            strstr(r->inline_policy, "AssignPrivateIpAddresses");
 }
 
@@ -107,10 +120,10 @@ static bool trusts(const struct sim *s, const struct sim_role *r)
 {
     return s->provider && s->provider_audience && strstr(r->trust, SIM_PROVIDER) &&
            strstr(r->trust, "system:serviceaccount:kube-system:aws-node") && strstr(r->trust, "sts.amazonaws.com") &&
-           !strstr(r->trust, "\"Deny\"");
+           !strstr(r->trust, "\"Deny\"") && s->now_ms >= r->trust_ms + s->iam_lag_ms;
 }
 
-static bool pod_permitted(struct sim *s, const struct sim_pod *p)
+bool sim_pod_permitted(struct sim *s, const struct sim_pod *p)
 {
     if (!p->role[0])
         return grants(s, &s->roles[s->node_role[p->node]]);
@@ -126,17 +139,18 @@ static void judge(struct sim *s, bool by_us, const char *what)
         struct sim_pod *p = &s->pods[i];
         if (!p->exists)
             continue;
-        bool now = pod_permitted(s, p);
+        bool now = sim_pod_permitted(s, p);
         if (p->had_permission && !now && by_us) {
             s->lost_permission++;
             snprintf(s->violation, sizeof s->violation, "S1: %s lost permission by: %.180s", p->name, what);
         }
         p->had_permission = now;
-        p->ready = now && s->now_ms >= p->ready_at_ms;
+        p->ready = now && s->now_ms >= p->ready_at_ms && !p->broken;
         unready += !p->ready;
     }
     if (unready > s->max_unready)
         s->max_unready = unready;
+    sim_judge_proofs(s);
 }
 
 /* --- the cluster -------------------------------------------------------------------------------------------------------------- */
@@ -171,7 +185,7 @@ void sim_new_pod(struct sim *s, int node)
         }
         p->created_ms = wall(s);
         p->ready_at_ms = s->now_ms + 1000;
-        p->had_permission = pod_permitted(s, p);
+        p->had_permission = sim_pod_permitted(s, p);
         return;
     }
     abort(); /* too many pods for SIM_PODS_MAX */
@@ -231,20 +245,21 @@ static char *time_text(struct arena *a, int64_t ms)
     return arena_strdup(a, text);
 }
 
-static const char *injected_env(struct arena *a, const char *role)
+static const char *injected_env(struct arena *a, const char *role, bool static_key)
 {
     if (!role[0])
-        return "";
+        return static_key ? ",\"env\":[{\"name\":\"AWS_ACCESS_KEY_ID\",\"value\":\"x\"}]" : "";
+    const char *key = static_key ? "{\"name\":\"AWS_ACCESS_KEY_ID\",\"value\":\"x\"}," : "";
     return arena_printf(a,
-                        ",\"env\":[{\"name\":\"AWS_ROLE_ARN\",\"value\":\"%s\"},{\"name\":\"AWS_WEB_IDENTITY_TOKEN_FILE\",\"value\":"
+                        ",\"env\":[%s{\"name\":\"AWS_ROLE_ARN\",\"value\":\"%s\"},{\"name\":\"AWS_WEB_IDENTITY_TOKEN_FILE\",\"value\":"
                         "\"/var/run/secrets/eks.amazonaws.com/serviceaccount/token\"}],\"volumeMounts\":[{\"name\":\"aws-iam-token\","
                         "\"mountPath\":\"/var/run/secrets/eks.amazonaws.com/serviceaccount\",\"readOnly\":true}]",
-                        role);
+                        key, role);
 }
 
 static const char *pod_json(struct arena *a, const struct sim_pod *p)
 {
-    const char *env = injected_env(a, p->role);
+    const char *env = injected_env(a, p->role, p->static_key);
     const char *volumes = p->role[0] ? arena_printf(a,
                                                     ",\"volumes\":[{\"name\":\"aws-iam-token\",\"projected\":{\"sources\":[{"
                                                     "\"serviceAccountToken\":{\"audience\":\"%s\",\"expirationSeconds\":86400,"
@@ -255,20 +270,22 @@ static const char *pod_json(struct arena *a, const struct sim_pod *p)
         a,
         "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"kube-system\",\"uid\":\"%s\",\"resourceVersion\":\"%d\",\"creationTimestamp\":"
         "\"%s\",\"labels\":{\"k8s-app\":\"aws-node\"},\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"DaemonSet\",\"name\":"
-        "\"aws-node\",\"uid\":\"ds-uid\",\"controller\":true}]},\"spec\":{\"nodeName\":\"node-%d\",\"serviceAccountName\":\"aws-node\","
+        "\"aws-node\",\"uid\":\"%s\",\"controller\":true}]},\"spec\":{\"nodeName\":\"node-%d\",\"serviceAccountName\":\"aws-node\","
         "\"hostNetwork\":true,\"initContainers\":[{\"name\":\"aws-vpc-cni-init\",\"image\":\"i:v1\"%s}],\"containers\":[{\"name\":"
         "\"aws-node\",\"image\":\"x/amazon-k8s-cni:v1.23.1\"%s},{\"name\":\"aws-eks-nodeagent\",\"image\":\"y:v1\"%s}]%s},\"status\":{"
         "\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"%s\"}]}}",
-        p->name, p->uid, p->rv, time_text(a, p->created_ms), p->node, env, env, env, volumes, p->ready ? "True" : "False");
+        p->name, p->uid, p->rv, time_text(a, p->created_ms), p->foreign ? "other-uid" : "ds-uid", p->node, env, env, env, volumes, p->ready ? "True" : "False");
 }
 
-static const char *node_json(struct arena *a, int i)
+static const char *node_json(const struct sim *s, struct arena *a, int i)
 {
+    const char *fargate = s->fargate ? ",\"eks.amazonaws.com/compute-type\":\"fargate\"" : "";
+    const char *provider = s->no_provider_id ? "" : arena_printf(a, "aws:///us-west-2a/i-%017d", i);
     return arena_printf(a,
                         "{\"metadata\":{\"name\":\"node-%d\",\"uid\":\"node-uid-%d\",\"resourceVersion\":\"1\",\"labels\":{"
-                        "\"kubernetes.io/os\":\"linux\"}},\"spec\":{\"providerID\":\"aws:///us-west-2a/i-%017d\"},\"status\":{"
+                        "\"kubernetes.io/os\":\"linux\"%s}},\"spec\":{\"providerID\":\"%s\"},\"status\":{"
                         "\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}",
-                        i, i, i);
+                        i, i, fargate, provider);
 }
 
 static const char *sa_json(struct sim *s, struct arena *a)
@@ -290,7 +307,7 @@ static const char *ds_json(struct sim *s, struct arena *a)
         const struct sim_pod *p = &s->pods[i];
         if (!p->exists)
             continue;
-        desired++;
+        desired += !p->foreign;
         updated += strcmp(p->key, s->ds_key) == 0;
         ready += p->ready;
     }
@@ -300,9 +317,10 @@ static const char *ds_json(struct sim *s, struct arena *a)
         "{\"metadata\":{\"name\":\"aws-node\",\"namespace\":\"kube-system\",\"uid\":\"ds-uid\",\"resourceVersion\":\"7\",\"generation\":"
         "%" PRId64 "},\"spec\":{\"updateStrategy\":{\"type\":\"%s\"},\"selector\":{\"matchLabels\":{\"k8s-app\":\"aws-node\"}},"
         "\"template\":{\"metadata\":{\"labels\":{\"k8s-app\":\"aws-node\"}%s},\"spec\":{\"serviceAccountName\":\"aws-node\",\"hostNetwork\":"
-        "true,\"containers\":[{\"name\":\"aws-node\",\"image\":\"%s\"}]}}},\"status\":{\"observedGeneration\":%" PRId64
+        "true,\"containers\":[{\"name\":\"aws-node\",\"image\":\"%s\"%s}]}}},\"status\":{\"observedGeneration\":%" PRId64
         ",\"desiredNumberScheduled\":%d,\"currentNumberScheduled\":%d,\"updatedNumberScheduled\":%d,\"numberAvailable\":%d,\"numberReady\":%d}}",
-        s->ds_generation, s->on_delete ? "OnDelete" : "RollingUpdate", key, s->image, s->ds_generation, desired, desired, updated, ready,
+        s->ds_generation, s->on_delete ? "OnDelete" : "RollingUpdate", key, s->image,
+        injected_env(a, "", s->template_key), s->ds_generation, desired, desired, updated, ready,
         ready);
 }
 
@@ -364,6 +382,10 @@ static json *describe_instances(struct sim *s, struct arena *a, const struct eff
     json *v = json_object(), *reservation = json_object();
     json *set = json_add_array(v, "reservationSet"), *instances = json_add_array(reservation, "instancesSet");
     bool by_profile = str_eq(effect_arg(e, "Filter.1.Name"), "iam-instance-profile.arn");
+    if (s->ec2_knows_nothing) {
+        json_free(reservation);
+        return v;
+    }
     const char *profile = effect_arg(e, "Filter.1.Value.1");
     for (int i = 0; i < s->nnodes; i++) {
         const char *arn = arena_printf(a, "arn:aws:iam::" SIM_ACCOUNT ":instance-profile/profile-%d", s->node_role[i]);
@@ -387,9 +409,10 @@ static json *describe_instances(struct sim *s, struct arena *a, const struct eff
 static json *describe_cluster(struct sim *s, struct arena *a)
 {
     return parse(arena_printf(a,
-                              "{\"cluster\":{\"name\":\"prod\",\"arn\":\"" SIM_CLUSTER "\",\"version\":\"1.33\",\"status\":\"ACTIVE\",\"identity\":{"
-                              "\"oidc\":{\"issuer\":\"https://" SIM_ISSUER "\"}},\"kubernetesNetworkConfig\":{\"ipFamily\":\"%s\"}%s}}",
-                              s->ipv6 ? "ipv6" : "ipv4", s->auto_mode ? ",\"computeConfig\":{\"enabled\":true}" : ""));
+                              "{\"cluster\":{\"name\":\"prod\",\"arn\":\"%s\",\"version\":\"%s\",\"status\":\"ACTIVE\",\"identity\":{"
+                              "\"oidc\":{\"issuer\":\"%s\"}},\"kubernetesNetworkConfig\":{\"ipFamily\":\"%s\"}%s}}",
+                              str_or(s->cluster_arn, SIM_CLUSTER), str_or(s->cluster_version, "1.33"),
+                              s->no_issuer ? "" : "https://" SIM_ISSUER, s->ipv6 ? "ipv6" : "ipv4", s->auto_mode ? ",\"computeConfig\":{\"enabled\":true}" : ""));
 }
 
 static json *prove(struct sim *s, const struct effect *e, struct error *err)
@@ -411,7 +434,7 @@ static json *list_pods(struct sim *s, struct arena *a)
 {
     json *v = json_object(), *items = json_add_array(v, "items");
     for (int i = 0; i < SIM_PODS_MAX; i++)
-        if (s->pods[i].exists)
+        if (s->pods[i].exists && !s->lists_are_empty)
             json_push(items, parse(pod_json(a, &s->pods[i])));
     return v;
 }
@@ -420,8 +443,8 @@ static json *list_nodes(struct sim *s, struct arena *a)
 {
     json *v = json_object(), *items = json_add_array(v, "items");
     for (int i = 0; i < s->nnodes; i++)
-        if (!s->node_gone[i])
-            json_push(items, parse(node_json(a, i)));
+        if (!s->node_gone[i] && !s->lists_are_empty)
+            json_push(items, parse(node_json(s, a, i)));
     return v;
 }
 
@@ -455,6 +478,15 @@ static json *list_attached(struct sim_role *r)
         json_add_str(p, "PolicyArn", r->policies[i]);
         json_push(list, p);
     }
+    return v;
+}
+
+static json *list_versions(const struct sim *s, struct arena *a)
+{
+    json *v = json_object(), *list = json_add_array(v, "Versions");
+    for (int i = s->policy_versions; i >= 0; i--) /* the newest first; it is the default */
+        json_push(list, parse(arena_printf(a, "{\"VersionId\":\"v%d\",\"IsDefaultVersion\":\"%s\",\"CreateDate\":\"2026-01-0%dT00:00:00Z\"}",
+                                           i + 1, i == s->policy_versions ? "true" : "false", i + 1)));
     return v;
 }
 
@@ -507,6 +539,8 @@ static json *answer_iam_read(struct sim *s, struct arena *a, const struct effect
                                   ":instance-profile/profile-%d\"}]}",
                                   (int)(r - s->roles), (int)(r - s->roles)));
     case EFFECT_IAM_GET_POLICY: {
+        if (s->other_policy && str_eq(effect_arg(e, "PolicyArn"), SIM_OTHER_POLICY))
+            return parse("{\"Policy\":{\"DefaultVersionId\":\"v3\"}}");
         if (!s->policy.exists || !str_eq(effect_arg(e, "PolicyArn"), s->policy.arn))
             return not_found(err, "policy");
         json *v = json_object(), *p = json_add_object(v, "Policy");
@@ -520,14 +554,17 @@ static json *answer_iam_read(struct sim *s, struct arena *a, const struct effect
     }
     case EFFECT_IAM_GET_POLICY_VERSION: {
         json *v = json_object();
-        json_add_str(json_add_object(v, "PolicyVersion"), "Document", s->policy.trust);
+        bool other = str_eq(effect_arg(e, "PolicyArn"), SIM_OTHER_POLICY);
+        json_add_str(json_add_object(v, "PolicyVersion"), "Document", other ? s->other_policy : s->policy.trust);
         return v;
     }
     case EFFECT_IAM_LIST_POLICY_VERSIONS:
-        return parse("{\"Versions\":[{\"VersionId\":\"v1\",\"IsDefaultVersion\":\"true\",\"CreateDate\":\"2026-01-01T00:00:00Z\"}]}");
+        return list_versions(s, a);
     case EFFECT_IAM_SIMULATE_PRINCIPAL_POLICY:
-        return parse("{\"EvaluationResults\":[{\"EvalActionName\":\"ec2:CreateTags\",\"EvalDecision\":\"implicitDeny\","
-                     "\"PermissionsBoundaryDecisionDetail\":{\"AllowedByPermissionsBoundary\":\"false\"}}]}");
+        return parse(arena_printf(a,
+                                  "{\"EvaluationResults\":[{\"EvalActionName\":\"ec2:CreateTags\",\"EvalDecision\":\"implicitDeny\","
+                                  "\"PermissionsBoundaryDecisionDetail\":{\"AllowedByPermissionsBoundary\":\"%s\"}}]}",
+                                  s->boundary_denies ? "false" : "true"));
     default:
         error_set(err, ERR_UNSUPPORTED, "support_world: %s is not known", effect_operation(e->kind));
         return NULL;
@@ -576,6 +613,8 @@ static json *create_role(struct sim *s, const struct effect *e, struct error *er
             continue;
         memset(r, 0, sizeof *r);
         r->exists = true;
+        r->trust_ms = s->now_ms;
+        snprintf(r->boundary, sizeof r->boundary, "%s", str_or(effect_arg(e, "PermissionsBoundary"), ""));
         snprintf(r->name, sizeof r->name, "%s", effect_arg(e, "RoleName"));
         snprintf(r->arn, sizeof r->arn, "arn:aws:iam::" SIM_ACCOUNT ":role%s%s", str_or(effect_arg(e, "Path"), "/"),
                  effect_arg(e, "RoleName"));
@@ -689,6 +728,7 @@ static json *apply_iam(struct sim *s, const struct effect *e, struct error *err)
         return NULL;
     case EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY:
         snprintf(r->trust, sizeof r->trust, "%s", effect_arg(e, "PolicyDocument"));
+        r->trust_ms = s->now_ms;
         return NULL;
     case EFFECT_IAM_UPDATE_ROLE:
         return NULL;
@@ -696,7 +736,11 @@ static json *apply_iam(struct sim *s, const struct effect *e, struct error *err)
         snprintf(r->boundary, sizeof r->boundary, "%s", effect_arg(e, "PermissionsBoundary"));
         return NULL;
     case EFFECT_IAM_ATTACH_ROLE_POLICY:
-        sim_role_attach(r, policy);
+        s->probed_ms[r - s->roles] = s->now_ms;
+        if (!sim_role_has(r, policy)) {
+            sim_role_attach(r, policy);
+            r->attached_ms[r->npolicies - 1] = s->now_ms;
+        }
         return NULL;
     case EFFECT_IAM_DETACH_ROLE_POLICY:
         sim_role_detach(r, policy);
@@ -707,9 +751,21 @@ static json *apply_iam(struct sim *s, const struct effect *e, struct error *err)
     case EFFECT_IAM_CREATE_POLICY:
         return create_policy(s, e);
     case EFFECT_IAM_CREATE_POLICY_VERSION:
+        if (s->policy_versions >= 4) {
+            error_set(err, ERR_QUOTA, "LimitExceeded: five versions");
+            return NULL;
+        }
+        s->policy_versions++;
         snprintf(s->policy.trust, sizeof s->policy.trust, "%s", effect_arg(e, "PolicyDocument"));
         return NULL;
+    case EFFECT_IAM_DELETE_POLICY_VERSION:
+        s->policy_versions--;
+        return NULL;
     case EFFECT_IAM_DELETE_POLICY:
+        if (s->policy_versions > 0) {
+            error_set(err, ERR_DELETE_CONFLICT, "delete the other versions first");
+            return NULL;
+        }
         s->policy.exists = false;
         return NULL;
     default:
@@ -720,8 +776,8 @@ static json *apply_iam(struct sim *s, const struct effect *e, struct error *err)
 
 static json *perform(struct sim *s, const struct effect *e, struct error *err)
 {
-    bool fail = s->fail_count > 0 && s->fail_kind == e->kind;
     struct arena *a = arena_new(0);
+    bool fail = s->fail_count > 0 && s->fail_kind == e->kind && (!s->fail_match || strstr(effect_describe(e, a), s->fail_match));
     json *value = NULL;
     error_clear(err);
     if (fail)
@@ -788,7 +844,7 @@ static void frame_objects(struct sim *s, struct frame *f)
     for (int i = 0; i < s->nnodes; i++) {
         if (s->node_gone[i])
             continue;
-        j = parse(node_json(f->a, i));
+        j = parse(node_json(s, f->a, i));
         f->nodes[f->w.nnodes++] = node_decode(j, &err);
         json_free(j);
     }
@@ -860,6 +916,11 @@ static void read_all(struct sim *s, struct frame *f, const struct decision *d)
         struct error err;
         json *value = perform(s, d->reads[i], &err);
         s->reads++;
+        s->read_ms[d->reads[i]->kind] = s->now_ms;
+        if (str_eq(effect_arg(d->reads[i], "resource"), "pods"))
+            s->listed_pods_ms = s->now_ms;
+        if (str_eq(effect_arg(d->reads[i], "resource"), "nodes"))
+            s->listed_nodes_ms = s->now_ms;
         observations_put(s->observations, effect_key(d->reads[i], f->a), value, &err, BASE_BOOT + s->now_ms);
     }
 }
@@ -898,10 +959,23 @@ static void take_step(struct sim *s, struct frame *f, const struct step *step)
 {
     struct error err;
     const char *what = effect_describe(step->effect, f->a);
+    bool crash = s->crash_at > 0 && --s->crash_at == 0;
+    if (crash && !s->crash_after) {
+        logf_(s, "crash before %s", step->line);
+        sim_restart_operator(s);
+        return;
+    }
+    sim_judge_step(s, step->effect);
     json *value = perform(s, step->effect, &err);
     s->writes++;
     logf_(s, "%s %s%s%s", step->gate, step->line, err.code ? " !" : "", err.code ? error_name(err.code) : "");
     judge(s, true, what);
+    if (crash) {
+        logf_(s, "crash after %s", step->line);
+        json_free(value);
+        sim_restart_operator(s);
+        return;
+    }
     observations_absorb(s->observations, step->effect, value, &err, BASE_BOOT + s->now_ms);
     json_free(value);
     if (err.code) {
@@ -1083,6 +1157,7 @@ void sim_restart_operator(struct sim *s)
     s->observations = observations_new();
     memset(&s->progress, 0, sizeof s->progress);
     s->last_effect = NULL;
+    s->started_ms = s->now_ms;
     s->epoch++;
 }
 

@@ -30,7 +30,9 @@ struct sim_role {
     char tags[20][2][256];
     int ntags;
     char policies[8][256];
+    int64_t attached_ms[8]; /* enforced iam_lag_ms later */
     int npolicies;
+    int64_t trust_ms; /* of the last write by the operator: enforced iam_lag_ms later */
     bool node; /* trusted by EC2 */
     bool denied; /* an explicit deny somewhere: no permission whatever is attached */
     char boundary[128];
@@ -43,6 +45,9 @@ struct sim_pod {
     char name[32], uid[32], role[128], key[32], audience[64];
     int64_t created_ms, ready_at_ms; /* Ready from then on, while it has permission */
     bool ready, had_permission, lost;
+    bool foreign;   /* bears the label, but is not the DaemonSet's */
+    bool static_key; /* AWS_ACCESS_KEY_ID in its spec outranks whatever is injected */
+    bool broken;     /* never Ready, for reasons of its own */
     int rv;
 };
 
@@ -72,6 +77,11 @@ struct sim {
     bool webhook_up;
     int webhook_misses; /* so many injections are missed */
     bool addon, association, auto_mode;
+    bool no_issuer, fargate, no_provider_id, ec2_knows_nothing, lists_are_empty, template_key, boundary_denies;
+    const char *cluster_arn, *cluster_version;
+    const char *other_policy; /* document of a customer policy OTHER_POLICY_ARN */
+    int policy_versions;
+    int64_t iam_lag_ms;
     const char *issuer_of_api;
     const char *account;
     bool other_sa_has_role;
@@ -91,7 +101,10 @@ struct sim {
     enum effect_kind fail_kind; /* with fail_code: answers of that kind fail fail_count times */
     enum err_code fail_code;
     int fail_count;
+    const char *fail_match; /* only calls that are described with this; NULL: all of the kind */
     bool fail_after_commit;
+    int crash_at; /* the n-th step from now ends the process: before it (its write is lost), or after it (its answer is) */
+    bool crash_after;
     const struct effect *last_effect;
     struct error last_error;
     int last_failures;
@@ -105,7 +118,19 @@ struct sim {
     int writes, reads, status_writes, restarts, restart_applies;
     int max_unready;
     char violation[256];
+    int violations; /* of the other invariants, by the judge of support_judge.c */
+    char violated[16];
+    int64_t proven_since_ms, started_ms, probed_ms[SIM_ROLES_MAX];
+    int64_t read_ms[EFFECT_KIND_COUNT], listed_pods_ms, listed_nodes_ms;
+    bool foreign_declared;
 };
+
+/* The judge's part: before a step is done, and after every change of the world. */
+void sim_judge_step(struct sim *s, const struct effect *e);
+void sim_judge_proofs(struct sim *s);
+bool sim_pod_permitted(struct sim *s, const struct sim_pod *p);
+#define SIM_OTHER_POLICY "arn:aws:iam::" SIM_ACCOUNT ":policy/extra"
+#define SIM_IPV6_SUFFIX "-ipv6"
 
 /* A cluster of `nodes` nodes on one node role with the managed CNI policy, a self-managed aws-node, spec as JSON text ("{}" for all
  * defaults). Waits of the spec are as given. */
