@@ -52,6 +52,7 @@ struct process_state {
     char identity[256];
     char lease_ns[256];
     bool started, stopping, done;
+    bool unsettled; /* an earlier run left a write without an outcome */
     int status;
     int waited_ms; /* for the call under way, while stopping */
     int64_t fenced;
@@ -150,6 +151,13 @@ static void on_changed(void *arg, const char *key)
     driver_nudge(p->driver);
 }
 
+/* A binding that is gone is no longer among those: its memory goes with a last pass. */
+static void on_binding_changed(void *arg, const char *key)
+{
+    work_queue_add(((struct process_state *)arg)->queue, key);
+    on_changed(arg, key);
+}
+
 static bool all_synced(const struct process_state *p)
 {
     for (int k = 0; k < WATCH_COUNT; k++)
@@ -186,7 +194,7 @@ static void start_informers(struct process_state *p, struct watch_source source)
         struct informer_config config = {.target = kind->target,
                                          .decode = kind->decode,
                                          .free_view = kind->free_view,
-                                         .changed = on_changed,
+                                         .changed = k == WATCH_BINDINGS ? on_binding_changed : on_changed,
                                          .synced = on_synced,
                                          .arg = p,
                                          .cluster = p->cluster_uid,
@@ -440,6 +448,7 @@ static void log_open_intent(void *arg, int64_t id, const struct store_intent *in
     LOG_WARN("store", "a write of an earlier run has no outcome: live state is read before anything else", F_STR("effect", intent->description),
              F_INT("epoch", intent->epoch));
     p->store.intent_close(p->store.ctx, id, "unknown");
+    p->unsettled = true;
 }
 
 static void retry_store(void *arg)
@@ -478,6 +487,8 @@ static void wire(struct process_state *p)
                                .event = post_event,
                                .arg = p};
     p->driver = driver_new(&d);
+    if (p->unsettled)
+        driver_unsettled(p->driver); /* S6c */
     make_leader(p);
     retry_store(p);
 }

@@ -11,6 +11,8 @@
 
 /* What the process remembers of one binding. */
 struct memory {
+    char uid[64]; /* a binding made anew under the same name begins with nothing */
+    unsigned given_up; /* passes in a row whose reads were given up for news */
     struct progress progress;
     struct arena *failure_arena;
     const struct effect *last_effect; /* that failed; NULL: none */
@@ -76,13 +78,17 @@ static void remember_failure(struct memory *m, const struct effect *e, const str
         m->told_failures = 0;
 }
 
-static struct memory *memory_of(struct driver *d, const char *name) {
+static struct memory *memory_of(struct driver *d, const char *name, const char *uid) {
     struct memory *m = strmap_get(d->memories, name);
-    if (m || strmap_count(d->memories) >= DRIVER_BINDINGS_MAX)
+    if (m && str_eq(m->uid, uid))
         return m;
+    (void)strmap_remove(d->memories, name);
+    if (strmap_count(d->memories) >= DRIVER_BINDINGS_MAX)
+        return NULL;
     m = calloc(1, sizeof *m);
     if (!m)
         die("out of memory");
+    (void)str_copy(m->uid, sizeof m->uid, uid);
     (void)strmap_set(d->memories, name, m);
     return m;
 }
@@ -444,6 +450,7 @@ static void decide(struct driver *d) {
         return;
     }
     d->memory->progress = x->progress;
+    d->memory->given_up = 0;
     note_figures(d);
     post_notes(d);
     write_status(d);
@@ -504,7 +511,7 @@ static void begin_pass(struct driver *d, const char *key) {
         binding_is_gone(d);
         return;
     }
-    d->memory = memory_of(d, key);
+    d->memory = memory_of(d, key, d->world.binding->uid);
     if (!d->memory) {
         LOG_ERROR("driver", "too many bindings: this one waits", F_STR("binding", key),
                   F_INT("max", DRIVER_BINDINGS_MAX));
@@ -574,8 +581,13 @@ static bool is_reading(const struct driver *d) {
 }
 
 void driver_nudge(struct driver *d) {
-    if (!d || !is_reading(d) || boot(d) - d->reading_since_ms < DRIVER_READ_PATIENCE_MS)
+    if (!d || !is_reading(d))
         return;
+    /* Twice as patient each time: where news never end, a slow read still comes to its end. */
+    unsigned doublings = d->memory->given_up < DRIVER_PATIENCE_DOUBLINGS ? d->memory->given_up : DRIVER_PATIENCE_DOUBLINGS;
+    if (boot(d) - d->reading_since_ms < (int64_t)DRIVER_READ_PATIENCE_MS << doublings)
+        return;
+    d->memory->given_up++;
     give_up_reading(d);
     pass_put_off(d, 0);
 }
