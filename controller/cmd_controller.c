@@ -23,6 +23,7 @@
 #include "controller/http_server.h"
 #include "controller/leader.h"
 #include "controller/metrics.h"
+#include "controller/preflight.h"
 #include "platform/base/log.h"
 #include "platform/k8s/k8s_watch.h"
 #include "platform/store/sqlite_store.h"
@@ -32,6 +33,7 @@
 #define IDENTIFY_RETRY_MS 5000
 #define HEARTBEAT_MAX_MS 30000
 #define LEASE_NAME "cni-iam"
+#define OPEN_INTENTS_MAX 64
 
 struct process_state {
     const struct options *o;
@@ -46,13 +48,13 @@ struct process_state {
     struct driver *driver;
     struct events *events;
     struct leader *leader; /* NULL: --leader-elect=false */
+    struct preflight *preflight;
     struct http_server *health, *metrics;
     struct http_route health_routes[2], metrics_routes[1];
     char cluster_uid[64];
     char identity[256];
     char lease_ns[256];
     bool started, stopping, done;
-    bool unsettled; /* an earlier run left a write without an outcome */
     int status;
     int waited_ms; /* for the call under way, while stopping */
     int64_t fenced;
@@ -234,6 +236,7 @@ static int page_readyz(void *arg, struct buf *out)
             buf_printf(out, "%s: not synced%s%s\n", resource, err ? ": " : "", err ? err->message : "");
         ok = ok && informer_synced(p->informers[k]);
     }
+    ok = preflight_report(p->preflight, out) == 0 && ok;
     if (p->stopping)
         buf_puts(out, "stopping\n");
     else if (ok)
@@ -254,6 +257,7 @@ static int page_metrics(void *arg, struct buf *out)
                                 .aws = p->c.aws,
                                 .store = &p->store,
                                 .informers = p->informers,
+                                .fenced = p->fenced,
                                 .now_boot_ms = p->clock.boot_ms(p->clock.ctx),
                                 .version = CNI_IAM_VERSION};
     metrics_render(&m, out);
@@ -404,6 +408,7 @@ static void on_own_pod(void *arg, struct effect_result *r)
     judge_independence(p, r->value);
     if (r->error.code)
         LOG_WARN("controller", "own pod not read", F_STR("error", r->error.message));
+    preflight_start(p->preflight);
     p->watch = k8s_watch_new(p->c.k8s);
     start_informers(p, k8s_watch_source(p->watch));
     if (p->leader)
@@ -442,13 +447,29 @@ static void identify(void *arg)
     p->c.effector.submit(p->c.effector.ctx, e, on_kube_system, p);
 }
 
-static void log_open_intent(void *arg, int64_t id, const struct store_intent *intent)
+/* Writes of an earlier run without an outcome: they may still commit (S6c). The store may not be called from inside its own callback. */
+struct open_intents {
+    int64_t ids[OPEN_INTENTS_MAX];
+    size_t n;
+};
+
+static void note_open_intent(void *arg, int64_t id, const struct store_intent *intent)
 {
-    struct process_state *p = arg;
+    struct open_intents *open = arg;
     LOG_WARN("store", "a write of an earlier run has no outcome: live state is read before anything else", F_STR("effect", intent->description),
              F_INT("epoch", intent->epoch));
-    p->store.intent_close(p->store.ctx, id, "unknown");
-    p->unsettled = true;
+    if (open->n < OPEN_INTENTS_MAX)
+        open->ids[open->n++] = id;
+}
+
+static void settle_intents(struct process_state *p)
+{
+    struct open_intents open = {.n = 0};
+    p->store.intent_each_open(p->store.ctx, note_open_intent, &open);
+    for (size_t i = 0; i < open.n; i++)
+        p->store.intent_close(p->store.ctx, open.ids[i], "unknown");
+    if (open.n)
+        driver_unsettled(p->driver);
 }
 
 static void retry_store(void *arg)
@@ -464,7 +485,6 @@ static void wire(struct process_state *p)
     struct sqlite_store_options store = {.path = state_path(p->o, p->c.arena)};
     p->sqlite = sqlite_store_open(&store);
     p->store = sqlite_store_port(p->sqlite);
-    p->store.intent_each_open(p->store.ctx, log_open_intent, p);
     p->config = (struct operator_config){.cluster_name = p->o->cluster_name,
                                          .region = str_or(p->o->region, p->c.settings->region),
                                          .allowed_policy_arns = p->o->allowed_policy_arns,
@@ -487,9 +507,9 @@ static void wire(struct process_state *p)
                                .event = post_event,
                                .arg = p};
     p->driver = driver_new(&d);
-    if (p->unsettled)
-        driver_unsettled(p->driver); /* S6c */
+    settle_intents(p);
     make_leader(p);
+    p->preflight = preflight_new(p->c.effector, p->clock, p->leader ? p->lease_ns : NULL, LEASE_NAME);
     retry_store(p);
 }
 
@@ -499,6 +519,7 @@ static void unwire(struct process_state *p)
     http_server_free(p->metrics);
     driver_free(p->driver);
     leader_free(p->leader);
+    preflight_free(p->preflight);
     for (int k = 0; k < WATCH_COUNT; k++)
         if (p->informers[k])
             informer_free(p->informers[k]);

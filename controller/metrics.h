@@ -1,6 +1,8 @@
 /*
  * metrics.h - Prometheus text; the names are a contract (docs/operations.md).
- * Ownership: borrows everything for the call.   Errors: none; beyond the page's maximum the page is refused by the server.
+ * Model: a source that is NULL has no rows, or its zero; what another module counts is asked for, nothing is kept here.
+ * Ownership: borrows everything for the call.   Errors: none; beyond the page's maximum the page is refused by the
+ * server.
  */
 #ifndef CNI_IAM_CONTROLLER_METRICS_H
 #define CNI_IAM_CONTROLLER_METRICS_H
@@ -22,8 +24,9 @@ struct metrics_sources {
     const struct events *events;
     const struct k8s_client *k8s;
     const struct aws_client *aws;
-    const struct store *store;   /* NULL: none */
-    struct informer *const *informers;
+    const struct store *store;         /* NULL: none */
+    struct informer *const *informers; /* WATCH_COUNT of them, or NULL */
+    int64_t fenced;                    /* writes of the clients that a stale lease held back, beside the driver's own */
     int64_t now_boot_ms;
     const char *version;
 };
