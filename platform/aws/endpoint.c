@@ -103,14 +103,15 @@ static bool take_override(const char *text, struct aws_endpoint *out, struct are
     if (!url_parse(text, &u, a, err)) {
         return error_wrap(err, "AWS endpoint \"%.100s\"", text);
     }
-    if (u.has_userinfo || strpbrk(u.path, "?#")) {
-        return error_set(err, ERR_INVALID, "AWS endpoint: write scheme://host[:port][/path] and nothing more");
+    bool https = str_eq_nocase(u.scheme, "https"), http = str_eq_nocase(u.scheme, "http");
+    if ((!https && !http) || u.has_userinfo || strpbrk(u.path, "?#")) {
+        return error_set(err, ERR_INVALID, "AWS endpoint: write http(s)://host[:port][/path] and nothing more");
     }
     size_t n = strlen(u.path);
     while (n && u.path[n - 1] == '/') {
         n--;
     }
-    bool https = str_eq_nocase(u.scheme, "https"), v6 = strchr(u.host, ':') != NULL;
+    bool v6 = strchr(u.host, ':') != NULL;
     const char *host = arena_printf(a, v6 ? "[%s]" : "%s", u.host);
     out->host = u.port == (https ? 443 : 80) ? host : arena_printf(a, "%s:%d", host, u.port);
     out->origin = arena_printf(a, "%s://%s", https ? "https" : "http", out->host);
