@@ -104,7 +104,7 @@ static bool take_override(const char *text, struct aws_endpoint *out, struct are
         return error_wrap(err, "AWS endpoint \"%.100s\"", text);
     }
     bool https = str_eq_nocase(u.scheme, "https"), http = str_eq_nocase(u.scheme, "http");
-    if ((!https && !http) || u.has_userinfo || strpbrk(u.path, "?#")) {
+    if ((!https && !http) || u.has_userinfo || strpbrk(text, "?#")) {
         return error_set(err, ERR_INVALID, "AWS endpoint: write http(s)://host[:port][/path] and nothing more");
     }
     size_t n = strlen(u.path);
