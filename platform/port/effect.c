@@ -130,6 +130,19 @@ static int by_name(const void *x, const void *y)
     return order ? order : strcmp(p->value, q->value);
 }
 
+/*
+ * What separates arguments is escaped within them: no value may pass for another call's arguments. Printable text stays
+ * as it is, '%' too: names and ARNs are looked for in keys.
+ */
+static void put_value(struct buf *b, const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p <= ' ')
+            buf_printf(b, "\x01%c", *p + '@');
+        else
+            buf_putc(b, *p);
+}
+
 char *effect_key(const struct effect *e, struct arena *a)
 {
     struct effect_arg *sorted = ARENA_ARRAY(a, e->nargs ? e->nargs : 1, struct effect_arg);
@@ -139,10 +152,12 @@ char *effect_key(const struct effect *e, struct arena *a)
     struct buf b;
     buf_init(&b, KEY_MAX);
     buf_printf(&b, "%s:%s", effect_service_name(effect_service(e->kind)), effect_operation(e->kind));
-    for (size_t i = 0; i < e->nargs; i++)
-        buf_printf(&b, " %s=%s", sorted[i].name, sorted[i].value);
+    for (size_t i = 0; i < e->nargs; i++) {
+        buf_printf(&b, " %s=", sorted[i].name);
+        put_value(&b, sorted[i].value);
+    }
     if (e->body)
-        buf_printf(&b, " body=%s", e->body);
+        buf_printf(&b, "\n%s", e->body);
     char *text = arena_strdup(a, buf_str(&b));
     buf_done(&b);
     return text;
