@@ -55,7 +55,7 @@ static const char *at(const char *host, int port, const char *path) {
 
 static void ask(const struct http_client_options *o, const char *url, struct answer *a) {
     struct http_client *c = http_peer_client(o);
-    call_url(c, &(struct http_call){.deadline_ms = 3000}, url, a);
+    call_url(c, &(struct http_call){.deadline_ms = 15000}, url, a);
     http_client_free(c);
 }
 

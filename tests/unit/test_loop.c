@@ -44,9 +44,11 @@ static int64_t now(void) {
 /* --- timers ---------------------------------------------------------------------------------------------- */
 
 static int order[64];
+static int64_t fired_at[64];
 static size_t nfired;
 
 static void note(void *arg) {
+    fired_at[nfired] = now();
     order[nfired++] = (int)(intptr_t)arg;
 }
 
@@ -70,15 +72,12 @@ static void timers_fire_in_order_and_never_early(void **state) {
     after(20, 4);
     after(0, 0);
     after(-5, 1);
-    while (nfired < 5)
-        loop_turn(loop, 100);
-    assert_true(now() >= start + 20);
-    assert_int_equal(nfired, 5);
     while (nfired < 6)
         loop_turn(loop, 100);
-    assert_in_range(now() - start, 40, 1000);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 6; i++) {
         assert_int_equal(order[i], i);
+        assert_true(fired_at[i] >= start + (i < 2 ? 0 : i < 5 ? 20 : 40));
+    }
 }
 
 static void stopped_timers_do_not_fire(void **state) {
@@ -136,7 +135,7 @@ static void heap_against_a_list(void **state) {
     struct timer list[200];
     size_t n = 0;
     prng_seed(&p, 7);
-    for (int step = 0; step < 20000; step++) {
+    for (int step = 0; step < 5000; step++) {
         uint64_t dice = prng_below(&p, 10);
         if (dice < 5 && n < 200) {
             int64_t at = (int64_t)prng_below(&p, 20);
@@ -282,11 +281,13 @@ static void an_idle_loop_is_healthy_and_a_late_one_is_not(void **state) {
     (void)state;
     after(10, 1);
     usleep(60000); /* a callback that takes too long */
-    assert_in_range(now() - loop_heartbeat_boot_ms(loop), 40, 1000);
+    int64_t heartbeat = loop_heartbeat_boot_ms(loop);
+    assert_true(now() - heartbeat >= 40);
     nfired = 0;
     turn_for(5);
     usleep(60000); /* nothing to do */
-    assert_in_range(now() - loop_heartbeat_boot_ms(loop), 0, 10);
+    int64_t before = now();
+    assert_true(loop_heartbeat_boot_ms(loop) >= before);
 }
 
 static void turning_after_stopping_returns(void **state) {
