@@ -6,25 +6,22 @@
 #include "controller/connect.h"
 #include "crd/binding.h"
 
-static int refuse(const char *name, const char *why)
-{
+static int refuse(const char *name, const char *why) {
     fprintf(stderr, "cni-iam approve: %s: %s\n", name, why);
     return 1;
 }
 
-static void show(const struct cib_binding *b)
-{
-    printf("CniIamBinding %s, digest %s: the role %s replaces, and these detachments are approved:\n", b->name, b->status.plan.digest,
-           str_or(b->status.role.arn, "?"));
+static void show(const struct cib_binding *b) {
+    printf("CniIamBinding %s, digest %s: the role %s replaces, and these detachments are approved:\n", b->name,
+           b->status.plan.digest, str_or(b->status.role.arn, "?"));
     for (size_t i = 0; i < b->status.nnode_roles; i++)
         for (size_t j = 0; j < b->status.node_roles[i].attached.n; j++)
             printf("  - %s from node role %s\n", b->status.node_roles[i].attached.v[j], b->status.node_roles[i].arn);
 }
 
-static const struct effect *annotate(struct arena *a, const struct cib_binding *b)
-{
-    struct effect *e = effect_new(a, EFFECT_K8S_MERGE_PATCH, "resource", CIB_RESOURCE, "name", b->name, "fieldManager", "cni-iam-approve",
-                                  NULL);
+static const struct effect *annotate(struct arena *a, const struct cib_binding *b) {
+    struct effect *e = effect_new(a, EFFECT_K8S_MERGE_PATCH, "resource", CIB_RESOURCE, "name", b->name, "fieldManager",
+                                  "cni-iam-approve", NULL);
     json *patch = json_object(), *meta = json_add_object(patch, "metadata");
     /* With the uid a binding of the same name that was made anew is not approved by accident. */
     json_add_str(meta, "uid", b->uid);
@@ -34,20 +31,21 @@ static const struct effect *annotate(struct arena *a, const struct cib_binding *
     return e;
 }
 
-static int approve(struct connection *c, const struct options *o, const struct cib_binding *b)
-{
+static int approve(struct connection *c, const struct options *o, const struct cib_binding *b) {
     struct error err;
     if (b->deletion_ms)
         return refuse(b->name, "it is being deleted");
-    if (b->status.approval.digest && !b->status.approval.used && str_eq(b->status.approval.digest, b->status.plan.digest)) {
+    if (b->status.approval.digest && !b->status.approval.used &&
+        str_eq(b->status.approval.digest, b->status.plan.digest)) {
         printf("CniIamBinding %s: digest %s is approved already\n", b->name, b->status.plan.digest);
         return 0;
     }
     if (!b->status.plan.digest)
         return refuse(b->name, "there is nothing to approve now; see with: kubectl get cib -o wide");
     if (o->digest && !str_eq(o->digest, b->status.plan.digest)) {
-        fprintf(stderr, "cni-iam approve: %s: the plan has digest %s now, not %s; look at status.nodeRoles and approve again\n", b->name,
-                b->status.plan.digest, o->digest);
+        fprintf(stderr,
+                "cni-iam approve: %s: the plan has digest %s now, not %s; look at status.nodeRoles and approve again\n",
+                b->name, b->status.plan.digest, o->digest);
         return 1;
     }
     show(b);
@@ -59,8 +57,7 @@ static int approve(struct connection *c, const struct options *o, const struct c
     return 0;
 }
 
-int command_approve(const struct options *o)
-{
+int command_approve(const struct options *o) {
     struct connection c;
     struct error err;
     if (str_empty(o->name)) {

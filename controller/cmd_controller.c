@@ -1,10 +1,11 @@
 /*
  * cmd_controller.c - cni-iam controller: wiring and the life of the process.
  *
- *   STARTING -> cluster identified (kube-system's uid) -> informers -> synced -> electing -> leading: the driver works -> STOPPING
+ *   STARTING -> cluster identified (kube-system's uid) -> informers -> synced -> electing -> leading: the driver works
+ * -> STOPPING
  *
- * Stop (SIGTERM, SIGINT): the queue takes nothing new, the call under way ends (at most STOP_MS), the lease is given back, exit 0.
- * A lost lease ends the process at once with status 1: what is under way is cancelled (S6).
+ * Stop (SIGTERM, SIGINT): the queue takes nothing new, the call under way ends (at most STOP_MS), the lease is given
+ * back, exit 0. A lost lease ends the process at once with status 1: what is under way is cancelled (S6).
  */
 #include <errno.h>
 #include <openssl/rand.h>
@@ -60,36 +61,34 @@ struct process_state {
     int64_t fenced;
 };
 
-/* --- ports of the driver ------------------------------------------------------------------------------------------------------ */
+/* --- ports of the driver
+ * ------------------------------------------------------------------------------------------------------ */
 
-static bool may_write(void *arg)
-{
+static bool may_write(void *arg) {
     struct process_state *p = arg;
     bool fresh = !p->leader || leader_may_write(p->leader);
     p->fenced += !fresh && leader_is_leading(p->leader);
     return fresh && !p->stopping;
 }
 
-static int64_t epoch(void *arg)
-{
+static int64_t epoch(void *arg) {
     struct process_state *p = arg;
     return p->leader ? leader_epoch(p->leader) : -1;
 }
 
 /*
- * A status with a higher epoch than ours: either a later leader wrote it, and our next renewal is refused, or somebody deleted the Lease and it counts
- * from 0 again: then that renewal takes it beyond what was written (K-LE5).
+ * A status with a higher epoch than ours: either a later leader wrote it, and our next renewal is refused, or somebody
+ * deleted the Lease and it counts from 0 again: then that renewal takes it beyond what was written (K-LE5).
  */
-static void compare_epochs(struct process_state *p, int64_t written)
-{
+static void compare_epochs(struct process_state *p, int64_t written) {
     if (!p->leader || written <= leader_epoch(p->leader))
         return;
-    LOG_WARN("leader", "a status has a later epoch than the lease", F_INT("status", written), F_INT("lease", leader_epoch(p->leader)));
+    LOG_WARN("leader", "a status has a later epoch than the lease", F_INT("status", written),
+             F_INT("lease", leader_epoch(p->leader)));
     leader_raise_epoch(p->leader, written + 1);
 }
 
-static bool collect(void *arg, const char *name, struct arena *a, struct world *w, void **hold)
-{
+static bool collect(void *arg, const char *name, struct arena *a, struct world *w, void **hold) {
     struct process_state *p = arg;
     struct cluster_view *v = NULL;
     if (!cluster_view_from_informers(p->informers, name, a, w, &v))
@@ -99,22 +98,19 @@ static bool collect(void *arg, const char *name, struct arena *a, struct world *
     return true;
 }
 
-static void release(void *arg, void *hold)
-{
+static void release(void *arg, void *hold) {
     (void)arg;
     cluster_view_free(hold);
 }
 
-static void wrote(void *arg, const char *name, const char *resource, const char *rv)
-{
+static void wrote(void *arg, const char *name, const char *resource, const char *rv) {
     struct process_state *p = arg;
     for (int k = 0; k < WATCH_COUNT; k++)
         if (str_eq(watched_kind((enum watched)k)->target.resource, resource))
             informer_wrote(p->informers[k], name, rv);
 }
 
-static bool ready(void *arg, const char *name)
-{
+static bool ready(void *arg, const char *name) {
     struct process_state *p = arg;
     for (int k = 0; k < WATCH_COUNT; k++)
         if (!informer_ready(p->informers[k], name))
@@ -122,26 +118,27 @@ static bool ready(void *arg, const char *name)
     return true;
 }
 
-static void post_event(void *arg, const struct cib_binding *about, bool warning, const char *reason, const char *action, const char *note)
-{
+static void post_event(void *arg, const struct cib_binding *about, bool warning, const char *reason, const char *action,
+                       const char *note) {
     struct process_state *p = arg;
     struct event_subject subject = {.name = about->name, .uid = about->uid};
-    LOG_AT_(warning ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "event", note, F_STR("binding", about->name), F_STR("reason", reason));
+    LOG_AT_(warning ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "event", note, F_STR("binding", about->name),
+            F_STR("reason", reason));
     events_post(p->events, &subject, warning, reason, action, note);
 }
 
-static void on_queue(void *arg)
-{
+static void on_queue(void *arg) {
     struct process_state *p = arg;
     if (p->started && !p->stopping)
         driver_wake(p->driver);
 }
 
-/* --- informers ------------------------------------------------------------------------------------------------------------------- */
+/* --- informers
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Whatever changed, every binding is worth a look: they are one or two. */
-static void on_changed(void *arg, const char *key)
-{
+static void on_changed(void *arg, const char *key) {
     struct process_state *p = arg;
     (void)key;
     if (!p->informers[WATCH_BINDINGS])
@@ -154,22 +151,19 @@ static void on_changed(void *arg, const char *key)
 }
 
 /* A binding that is gone is no longer among those: its memory goes with a last pass. */
-static void on_binding_changed(void *arg, const char *key)
-{
+static void on_binding_changed(void *arg, const char *key) {
     work_queue_add(((struct process_state *)arg)->queue, key);
     on_changed(arg, key);
 }
 
-static bool all_synced(const struct process_state *p)
-{
+static bool all_synced(const struct process_state *p) {
     for (int k = 0; k < WATCH_COUNT; k++)
         if (!p->informers[k] || !informer_synced(p->informers[k]))
             return false;
     return true;
 }
 
-static void start_work(struct process_state *p)
-{
+static void start_work(struct process_state *p) {
     if (p->started || p->stopping || !all_synced(p) || (p->leader && !leader_is_leading(p->leader)))
         return;
     p->started = true;
@@ -178,8 +172,7 @@ static void start_work(struct process_state *p)
     driver_wake(p->driver);
 }
 
-static void on_synced(void *arg)
-{
+static void on_synced(void *arg) {
     struct process_state *p = arg;
     if (!all_synced(p))
         return;
@@ -187,8 +180,7 @@ static void on_synced(void *arg)
     start_work(p);
 }
 
-static void start_informers(struct process_state *p, struct watch_source source)
-{
+static void start_informers(struct process_state *p, struct watch_source source) {
     for (int k = 0; k < WATCH_COUNT; k++) {
         const struct watched_kind *kind = watched_kind((enum watched)k);
         uint64_t seed;
@@ -207,21 +199,22 @@ static void start_informers(struct process_state *p, struct watch_source source)
         informer_start(p->informers[k]);
 }
 
-/* --- pages ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- pages
+ * -----------------------------------------------------------------------------------------------------------------------------
+ */
 
-static int page_healthz(void *arg, struct buf *out)
-{
+static int page_healthz(void *arg, struct buf *out) {
     struct process_state *p = arg;
     int64_t turn = p->clock.boot_ms(p->clock.ctx) - loop_heartbeat_boot_ms(p->c.loop);
-    bool lease = !p->leader || !leader_is_leading(p->leader) || leader_renew_age_ms(p->leader) <= p->o->lease_duration_ms + 20000;
+    bool lease = !p->leader || !leader_is_leading(p->leader) ||
+                 leader_renew_age_ms(p->leader) <= p->o->lease_duration_ms + 20000;
     if (turn < HEARTBEAT_MAX_MS && lease)
         return buf_puts(out, "ok\n"), 200;
     buf_printf(out, "loop turned %lld ms ago, lease %s\n", (long long)turn, lease ? "fresh" : "not renewed");
     return 503;
 }
 
-static int page_readyz(void *arg, struct buf *out)
-{
+static int page_readyz(void *arg, struct buf *out) {
     struct process_state *p = arg;
     bool ok = p->informers[0] != NULL && !p->stopping;
     if (!p->informers[0])
@@ -231,7 +224,8 @@ static int page_readyz(void *arg, struct buf *out)
         int64_t since;
         const struct error *err = informer_error(p->informers[k], &since);
         if (informer_absent(p->informers[k]))
-            buf_printf(out, "%s: the API server does not know them; install the CRD: kubectl apply -f crd/\n", resource);
+            buf_printf(out, "%s: the API server does not know them; install the CRD: kubectl apply -f crd/\n",
+                       resource);
         else if (!informer_synced(p->informers[k]))
             buf_printf(out, "%s: not synced%s%s\n", resource, err ? ": " : "", err ? err->message : "");
         ok = ok && informer_synced(p->informers[k]);
@@ -244,8 +238,7 @@ static int page_readyz(void *arg, struct buf *out)
     return ok ? 200 : 503;
 }
 
-static int page_metrics(void *arg, struct buf *out)
-{
+static int page_metrics(void *arg, struct buf *out) {
     struct process_state *p = arg;
     if (!p->informers[0])
         return buf_puts(out, "# starting\n"), 200;
@@ -264,44 +257,45 @@ static int page_metrics(void *arg, struct buf *out)
     return 200;
 }
 
-static bool open_pages(struct process_state *p, struct error *err)
-{
+static bool open_pages(struct process_state *p, struct error *err) {
     p->health_routes[0] = (struct http_route){"/healthz", page_healthz, p, "text/plain"};
     p->health_routes[1] = (struct http_route){"/readyz", page_readyz, p, "text/plain"};
     p->metrics_routes[0] = (struct http_route){"/metrics", page_metrics, p, "text/plain; version=0.0.4"};
     if (!str_eq(p->o->health_probe_bind_address, "0")) {
-        p->health = http_server_new(p->c.loop, p->o->health_probe_bind_address, "--health-probe-bind-address", p->health_routes, 2, err);
+        p->health = http_server_new(p->c.loop, p->o->health_probe_bind_address, "--health-probe-bind-address",
+                                    p->health_routes, 2, err);
         if (!p->health)
             return false;
     }
     if (!str_eq(p->o->metrics_bind_address, "0")) {
-        p->metrics = http_server_new(p->c.loop, p->o->metrics_bind_address, "--metrics-bind-address", p->metrics_routes, 1, err);
+        p->metrics =
+            http_server_new(p->c.loop, p->o->metrics_bind_address, "--metrics-bind-address", p->metrics_routes, 1, err);
         if (!p->metrics)
             return false;
     }
     return true;
 }
 
-/* --- stopping ----------------------------------------------------------------------------------------------------------------------------- */
+/* --- stopping
+ * -----------------------------------------------------------------------------------------------------------------------------
+ */
 
-static void leave(void *arg)
-{
+static void leave(void *arg) {
     struct process_state *p = arg;
     p->done = true;
     loop_stop(p->c.loop);
 }
 
-static void give_lease_back(struct process_state *p)
-{
+static void give_lease_back(struct process_state *p) {
     if (p->leader)
         leader_release(p->leader, leave, p);
     else
         leave(p);
 }
 
-/* The effect under way may commit: its answer is worth waiting for, the lease's other claimants wait longer than that. */
-static void wait_for_driver(void *arg)
-{
+/* The effect under way may commit: its answer is worth waiting for, the lease's other claimants wait longer than that.
+ */
+static void wait_for_driver(void *arg) {
     struct process_state *p = arg;
     if (driver_idle(p->driver)) {
         give_lease_back(p);
@@ -315,8 +309,7 @@ static void wait_for_driver(void *arg)
     p->clock.timer_start(p->clock.ctx, 50, wait_for_driver, p);
 }
 
-static void stop(struct process_state *p, const char *why)
-{
+static void stop(struct process_state *p, const char *why) {
     if (p->stopping)
         return;
     p->stopping = true;
@@ -326,19 +319,16 @@ static void stop(struct process_state *p, const char *why)
     wait_for_driver(p);
 }
 
-static void on_signal(void *arg, int signo)
-{
+static void on_signal(void *arg, int signo) {
     if (signo != SIGHUP)
         stop(arg, signo == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
-static void on_leading(void *arg)
-{
+static void on_leading(void *arg) {
     start_work(arg);
 }
 
-static void on_lost(void *arg)
-{
+static void on_lost(void *arg) {
     struct process_state *p = arg;
     (void)p;
     /* Nothing may be written from here on, and nothing clean is worth a second writer (K-LE2). */
@@ -346,10 +336,11 @@ static void on_lost(void *arg)
     _exit(1);
 }
 
-/* --- starting ------------------------------------------------------------------------------------------------------------------------------- */
+/* --- starting
+ * -------------------------------------------------------------------------------------------------------------------------------
+ */
 
-static const char *state_path(const struct options *o, struct arena *a)
-{
+static const char *state_path(const struct options *o, struct arena *a) {
     if (o->state_file)
         return o->state_file;
     const char *home = getenv("XDG_STATE_HOME");
@@ -359,17 +350,16 @@ static const char *state_path(const struct options *o, struct arena *a)
     return arena_printf(a, "%s/state.db", dir);
 }
 
-static void make_identity(struct process_state *p)
-{
+static void make_identity(struct process_state *p) {
     char host[128] = "unknown";
     unsigned char r[8];
     gethostname(host, sizeof host - 1);
     RAND_bytes(r, sizeof r);
-    snprintf(p->identity, sizeof p->identity, "%s_%02x%02x%02x%02x%02x%02x%02x%02x", host, r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]);
+    snprintf(p->identity, sizeof p->identity, "%s_%02x%02x%02x%02x%02x%02x%02x%02x", host, r[0], r[1], r[2], r[3], r[4],
+             r[5], r[6], r[7]);
 }
 
-static void make_leader(struct process_state *p)
-{
+static void make_leader(struct process_state *p) {
     uint64_t seed;
     const char *own = p->c.config->in_cluster ? p->c.config->ns : "kube-system";
     RAND_bytes((unsigned char *)&seed, sizeof seed);
@@ -390,8 +380,7 @@ static void make_leader(struct process_state *p)
 }
 
 /* S18: a guard on the pod network depends on the very CNI it guards. */
-static void judge_independence(struct process_state *p, const json *pod)
-{
+static void judge_independence(struct process_state *p, const json *pod) {
     p->config.guard_independent = true;
     if (!p->c.config->in_cluster)
         return;
@@ -399,11 +388,11 @@ static void judge_independence(struct process_state *p, const json *pod)
     if (json_bool(pod, "spec.hostNetwork", false) || type)
         return;
     p->config.guard_independent = false;
-    p->config.guard_dependent_why = pod ? "the operator's pod is on the pod network" : "the operator's own pod could not be read";
+    p->config.guard_dependent_why =
+        pod ? "the operator's pod is on the pod network" : "the operator's own pod could not be read";
 }
 
-static void on_own_pod(void *arg, struct effect_result *r)
-{
+static void on_own_pod(void *arg, struct effect_result *r) {
     struct process_state *p = arg;
     judge_independence(p, r->value);
     if (r->error.code)
@@ -417,8 +406,7 @@ static void on_own_pod(void *arg, struct effect_result *r)
 
 static void identify(void *arg);
 
-static void on_kube_system(void *arg, struct effect_result *r)
-{
+static void on_kube_system(void *arg, struct effect_result *r) {
     struct process_state *p = arg;
     const char *uid = json_str(r->value, "metadata.uid");
     if (!uid) {
@@ -434,36 +422,36 @@ static void on_kube_system(void *arg, struct effect_result *r)
         on_own_pod(p, &none);
         return;
     }
-    const struct effect *e = effect_new(p->c.arena, EFFECT_K8S_GET, "resource", "pods", "namespace", p->c.config->ns, "name", name, NULL);
+    const struct effect *e =
+        effect_new(p->c.arena, EFFECT_K8S_GET, "resource", "pods", "namespace", p->c.config->ns, "name", name, NULL);
     p->c.effector.submit(p->c.effector.ctx, e, on_own_pod, p);
 }
 
-static void identify(void *arg)
-{
+static void identify(void *arg) {
     struct process_state *p = arg;
     if (p->stopping)
         return;
-    const struct effect *e = effect_new(p->c.arena, EFFECT_K8S_GET, "resource", "namespaces", "name", "kube-system", NULL);
+    const struct effect *e =
+        effect_new(p->c.arena, EFFECT_K8S_GET, "resource", "namespaces", "name", "kube-system", NULL);
     p->c.effector.submit(p->c.effector.ctx, e, on_kube_system, p);
 }
 
-/* Writes of an earlier run without an outcome: they may still commit (S6c). The store may not be called from inside its own callback. */
+/* Writes of an earlier run without an outcome: they may still commit (S6c). The store may not be called from inside its
+ * own callback. */
 struct open_intents {
     int64_t ids[OPEN_INTENTS_MAX];
     size_t n;
 };
 
-static void note_open_intent(void *arg, int64_t id, const struct store_intent *intent)
-{
+static void note_open_intent(void *arg, int64_t id, const struct store_intent *intent) {
     struct open_intents *open = arg;
-    LOG_WARN("store", "a write of an earlier run has no outcome: live state is read before anything else", F_STR("effect", intent->description),
-             F_INT("epoch", intent->epoch));
+    LOG_WARN("store", "a write of an earlier run has no outcome: live state is read before anything else",
+             F_STR("effect", intent->description), F_INT("epoch", intent->epoch));
     if (open->n < OPEN_INTENTS_MAX)
         open->ids[open->n++] = id;
 }
 
-static void settle_intents(struct process_state *p)
-{
+static void settle_intents(struct process_state *p) {
     struct open_intents open = {.n = 0};
     p->store.intent_each_open(p->store.ctx, note_open_intent, &open);
     for (size_t i = 0; i < open.n; i++)
@@ -472,15 +460,13 @@ static void settle_intents(struct process_state *p)
         driver_unsettled(p->driver);
 }
 
-static void retry_store(void *arg)
-{
+static void retry_store(void *arg) {
     struct process_state *p = arg;
     sqlite_store_retry(p->sqlite);
     p->clock.timer_start(p->clock.ctx, STORE_RETRY_MS, retry_store, p);
 }
 
-static void wire(struct process_state *p)
-{
+static void wire(struct process_state *p) {
     p->clock = loop_clock(p->c.loop);
     struct sqlite_store_options store = {.path = state_path(p->o, p->c.arena)};
     p->sqlite = sqlite_store_open(&store);
@@ -513,8 +499,7 @@ static void wire(struct process_state *p)
     retry_store(p);
 }
 
-static void unwire(struct process_state *p)
-{
+static void unwire(struct process_state *p) {
     http_server_free(p->health);
     http_server_free(p->metrics);
     driver_free(p->driver);
@@ -531,8 +516,7 @@ static void unwire(struct process_state *p)
     connection_close(&p->c);
 }
 
-int command_controller(const struct options *o)
-{
+int command_controller(const struct options *o) {
     struct process_state *p = calloc(1, sizeof *p);
     struct error err;
     if (!p)
@@ -552,7 +536,8 @@ int command_controller(const struct options *o)
         free(p);
         return 1;
     }
-    LOG_INFO("controller", "started", F_STR("version", CNI_IAM_VERSION), F_STR("server", p->c.config->server), F_STR("identity", p->identity));
+    LOG_INFO("controller", "started", F_STR("version", CNI_IAM_VERSION), F_STR("server", p->c.config->server),
+             F_STR("identity", p->identity));
     identify(p);
     loop_run(p->c.loop);
     LOG_INFO("controller", "stopped");

@@ -11,8 +11,7 @@
 
 #define FILE_MAX ((size_t)1024 * 1024)
 
-static bool read_file(const char *path, struct buf *out, struct error *err)
-{
+static bool read_file(const char *path, struct buf *out, struct error *err) {
     FILE *f = str_eq(path, "-") ? stdin : fopen(path, "r");
     char piece[8192];
     size_t n;
@@ -28,17 +27,16 @@ static bool read_file(const char *path, struct buf *out, struct error *err)
     return !failed || error_set(err, ERR_IO, "%s can not be read", path);
 }
 
-static const json *find_binding(const json *documents)
-{
+static const json *find_binding(const json *documents) {
     for (const json *d = json_first(documents); d; d = d->next)
         if (str_eq(json_str(d, "kind"), CIB_KIND))
             return d;
     return NULL;
 }
 
-/* The object of the cluster with this spec; one that is not there yet gets an identity of its own. Mode Plan: nothing may act. */
-static struct cib_binding *binding_to_plan(const json *wanted, const json *lists, struct error *err)
-{
+/* The object of the cluster with this spec; one that is not there yet gets an identity of its own. Mode Plan: nothing
+ * may act. */
+static struct cib_binding *binding_to_plan(const json *wanted, const json *lists, struct error *err) {
     const char *name = json_str(wanted, "metadata.name");
     json *object = NULL;
     if (str_empty(name)) {
@@ -65,15 +63,13 @@ static struct cib_binding *binding_to_plan(const json *wanted, const json *lists
     return b;
 }
 
-static const struct effect *list_effect(struct arena *a, const struct watch_target *t)
-{
-    return effect_new(a, EFFECT_K8S_LIST, "resource", t->resource, "namespace", t->ns, "labelSelector", t->label_selector, "fieldSelector",
-                      t->field_selector, NULL);
+static const struct effect *list_effect(struct arena *a, const struct watch_target *t) {
+    return effect_new(a, EFFECT_K8S_LIST, "resource", t->resource, "namespace", t->ns, "labelSelector",
+                      t->label_selector, "fieldSelector", t->field_selector, NULL);
 }
 
 /* effect_new leaves out pairs whose value is NULL, but a NULL name would end it: the names above never are. */
-static bool list_all(struct connection *c, json *lists[WATCH_COUNT], struct error *err)
-{
+static bool list_all(struct connection *c, json *lists[WATCH_COUNT], struct error *err) {
     for (int k = 0; k < WATCH_COUNT; k++) {
         const struct watch_target *t = &watched_kind((enum watched)k)->target;
         fprintf(stderr, "reading %s\n", t->resource);
@@ -86,8 +82,7 @@ static bool list_all(struct connection *c, json *lists[WATCH_COUNT], struct erro
     return true;
 }
 
-static bool decide(struct connection *c, struct world *w, struct decision *d, struct error *err)
-{
+static bool decide(struct connection *c, struct world *w, struct decision *d, struct error *err) {
     struct progress p = {0};
     struct clock clock = loop_clock(c->loop);
     observations_begin_pass(w->observations);
@@ -101,14 +96,14 @@ static bool decide(struct connection *c, struct world *w, struct decision *d, st
         for (size_t i = 0; i < d->nreads; i++) {
             struct error answer; /* "not found" is an answer for the core, no failure of the plan */
             json *value = connection_call(c, d->reads[i], &answer);
-            observations_put(w->observations, effect_key(d->reads[i], c->arena), value, &answer, clock.boot_ms(clock.ctx));
+            observations_put(w->observations, effect_key(d->reads[i], c->arena), value, &answer,
+                             clock.boot_ms(clock.ctx));
         }
     }
     return error_set(err, ERR_INTERNAL, "the reads do not end");
 }
 
-static int print_plan(const struct decision *d)
-{
+static int print_plan(const struct decision *d) {
     const struct cib_condition *stalled = cib_condition_find(&d->status, "Stalled");
     if (stalled) {
         fprintf(stderr, "cni-iam plan: %s: %s\n", stalled->reason, stalled->message);
@@ -126,8 +121,7 @@ static int print_plan(const struct decision *d)
     return 0;
 }
 
-static int plan(struct connection *c, const struct options *o, const json *wanted, struct error *err)
-{
+static int plan(struct connection *c, const struct options *o, const json *wanted, struct error *err) {
     json *lists[WATCH_COUNT] = {0};
     struct decision *d = calloc(1, sizeof *d);
     struct operator_config config = {.cluster_name = o->cluster_name,
@@ -157,8 +151,7 @@ static int plan(struct connection *c, const struct options *o, const json *wante
     return status;
 }
 
-int command_plan(const struct options *o)
-{
+int command_plan(const struct options *o) {
     struct error err;
     struct buf text;
     struct connection c;

@@ -6,14 +6,12 @@
 #include "platform/base/str.h"
 
 /* Untyped twins of the decoders: an informer holds views of one kind each. */
-#define KIND(kind, decode_fn, free_fn)                                                                                                    \
-    static void *decode_##kind(const json *o, struct error *err)                                                                         \
-    {                                                                                                                                     \
-        return decode_fn(o, err);                                                                                                         \
-    }                                                                                                                                     \
-    static void free_##kind(void *v)                                                                                                      \
-    {                                                                                                                                     \
-        free_fn(v);                                                                                                                       \
+#define KIND(kind, decode_fn, free_fn)                                                                                 \
+    static void *decode_##kind(const json *o, struct error *err) {                                                     \
+        return decode_fn(o, err);                                                                                      \
+    }                                                                                                                  \
+    static void free_##kind(void *v) {                                                                                 \
+        free_fn(v);                                                                                                    \
     }
 KIND(binding, cib_decode, cib_free)
 KIND(service_account, service_account_decode, service_account_free)
@@ -25,13 +23,17 @@ KIND(event, event_decode, event_free)
 
 static const struct watched_kind kinds[WATCH_COUNT] = {
     [WATCH_BINDINGS] = {{.resource = CIB_RESOURCE}, decode_binding, free_binding},
-    [WATCH_SERVICE_ACCOUNT] = {{.resource = "serviceaccounts", .ns = "kube-system", .field_selector = "metadata.name=aws-node"},
+    [WATCH_SERVICE_ACCOUNT] = {{.resource = "serviceaccounts",
+                                .ns = "kube-system",
+                                .field_selector = "metadata.name=aws-node"},
                                decode_service_account,
                                free_service_account},
     [WATCH_DAEMON_SET] = {{.resource = "daemonsets", .ns = "kube-system", .field_selector = "metadata.name=aws-node"},
                           decode_daemon_set,
                           free_daemon_set},
-    [WATCH_PODS] = {{.resource = "pods", .ns = "kube-system", .label_selector = "k8s-app=aws-node"}, decode_pod, free_pod},
+    [WATCH_PODS] = {{.resource = "pods", .ns = "kube-system", .label_selector = "k8s-app=aws-node"},
+                    decode_pod,
+                    free_pod},
     /* Whole objects: the providerID is in spec, which metadata-only leaves out (K-I9). */
     [WATCH_NODES] = {{.resource = "nodes"}, decode_node, free_node},
     [WATCH_EVENTS] = {{.resource = "events", .ns = "kube-system", .field_selector = "reason=MissingIAMPermissions"},
@@ -39,8 +41,7 @@ static const struct watched_kind kinds[WATCH_COUNT] = {
                       free_event},
 };
 
-const struct watched_kind *watched_kind(enum watched w)
-{
+const struct watched_kind *watched_kind(enum watched w) {
     return &kinds[w];
 }
 
@@ -50,8 +51,7 @@ struct cluster_view {
     size_t n[WATCH_COUNT];
 };
 
-void cluster_view_free(struct cluster_view *v)
-{
+void cluster_view_free(struct cluster_view *v) {
     if (!v)
         return;
     for (int k = 0; k < WATCH_COUNT; k++) {
@@ -64,8 +64,7 @@ void cluster_view_free(struct cluster_view *v)
     free(v);
 }
 
-static const void *const *views_of(const struct cluster_view *v, enum watched k, size_t *n)
-{
+static const void *const *views_of(const struct cluster_view *v, enum watched k, size_t *n) {
     if (v->snapshots[k]) {
         *n = v->snapshots[k]->n;
         return v->snapshots[k]->views;
@@ -74,16 +73,16 @@ static const void *const *views_of(const struct cluster_view *v, enum watched k,
     return (const void *const *)v->views[k];
 }
 
-static const void *only(const struct cluster_view *v, enum watched k)
-{
+static const void *only(const struct cluster_view *v, enum watched k) {
     size_t n;
     const void *const *views = views_of(v, k, &n);
     return n ? views[0] : NULL;
 }
 
-/* The binding itself may be none of those listed (plan -f of one that is not applied yet): it then stands in the list beside them. */
-void cluster_view_fill(const struct cluster_view *v, const struct cib_binding *binding, struct arena *a, struct world *w)
-{
+/* The binding itself may be none of those listed (plan -f of one that is not applied yet): it then stands in the list
+ * beside them. */
+void cluster_view_fill(const struct cluster_view *v, const struct cib_binding *binding, struct arena *a,
+                       struct world *w) {
     size_t n;
     const void *const *all = views_of(v, WATCH_BINDINGS, &n);
     const struct cib_binding **bindings = ARENA_ARRAY(a, n + 1, const struct cib_binding *);
@@ -103,17 +102,15 @@ void cluster_view_fill(const struct cluster_view *v, const struct cib_binding *b
     w->events = (const struct event_view *const *)views_of(v, WATCH_EVENTS, &w->nevents);
 }
 
-static struct cluster_view *view_new(void)
-{
+static struct cluster_view *view_new(void) {
     struct cluster_view *v = calloc(1, sizeof *v);
     if (!v)
         die("out of memory");
     return v;
 }
 
-bool cluster_view_from_informers(struct informer *const informers[WATCH_COUNT], const char *name, struct arena *a, struct world *w,
-                                 struct cluster_view **out)
-{
+bool cluster_view_from_informers(struct informer *const informers[WATCH_COUNT], const char *name, struct arena *a,
+                                 struct world *w, struct cluster_view **out) {
     struct cluster_view *v = view_new();
     const struct cib_binding *binding = NULL;
     for (int k = 0; k < WATCH_COUNT; k++)
@@ -131,8 +128,7 @@ bool cluster_view_from_informers(struct informer *const informers[WATCH_COUNT], 
     return true;
 }
 
-static bool decode_list(struct cluster_view *v, enum watched k, const json *list, struct error *err)
-{
+static bool decode_list(struct cluster_view *v, enum watched k, const json *list, struct error *err) {
     const json *items = json_array(list, "items");
     size_t n = json_array_size(items);
     v->views[k] = calloc(n ? n : 1, sizeof *v->views[k]);
@@ -147,8 +143,7 @@ static bool decode_list(struct cluster_view *v, enum watched k, const json *list
     return true;
 }
 
-struct cluster_view *cluster_view_from_lists(json *const lists[WATCH_COUNT], struct error *err)
-{
+struct cluster_view *cluster_view_from_lists(json *const lists[WATCH_COUNT], struct error *err) {
     struct cluster_view *v = view_new();
     for (int k = 0; k < WATCH_COUNT; k++)
         if (!decode_list(v, (enum watched)k, lists[k], err)) {

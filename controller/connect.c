@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-static bool open_kubernetes(struct connection *c, const struct connection_options *o, struct error *err)
-{
+static bool open_kubernetes(struct connection *c, const struct connection_options *o, struct error *err) {
     struct k8s_config_request request = {.kubeconfig = o->options->kubeconfig, .context = o->options->context};
     c->config = k8s_config_load(&request, err);
     if (!c->config)
@@ -21,8 +20,7 @@ static bool open_kubernetes(struct connection *c, const struct connection_option
     return true;
 }
 
-static bool open_aws(struct connection *c, const struct connection_options *o, struct error *err)
-{
+static bool open_aws(struct connection *c, const struct connection_options *o, struct error *err) {
     c->settings = aws_settings_load(c->arena, o->options->region, err);
     if (!c->settings)
         return error_wrap(err, "AWS settings");
@@ -34,8 +32,7 @@ static bool open_aws(struct connection *c, const struct connection_options *o, s
     return true;
 }
 
-bool connection_open(struct connection *c, const struct connection_options *o, struct error *err)
-{
+bool connection_open(struct connection *c, const struct connection_options *o, struct error *err) {
     memset(c, 0, sizeof *c);
     c->arena = arena_new(0);
     c->loop = loop_new(err);
@@ -52,8 +49,7 @@ bool connection_open(struct connection *c, const struct connection_options *o, s
     return true;
 }
 
-void connection_close(struct connection *c)
-{
+void connection_close(struct connection *c) {
     effector_router_free(c->router);
     if (c->aws)
         aws_client_free(c->aws);
@@ -74,8 +70,7 @@ struct waiting {
     struct error error;
 };
 
-static void on_done(void *arg, struct effect_result *r)
-{
+static void on_done(void *arg, struct effect_result *r) {
     struct waiting *w = arg;
     w->done = true;
     w->value = r->value;
@@ -83,8 +78,7 @@ static void on_done(void *arg, struct effect_result *r)
     w->error = r->error;
 }
 
-json *connection_call(struct connection *c, const struct effect *e, struct error *err)
-{
+json *connection_call(struct connection *c, const struct effect *e, struct error *err) {
     struct waiting w = {0};
     c->effector.submit(c->effector.ctx, e, on_done, &w);
     while (!w.done)

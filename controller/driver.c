@@ -11,7 +11,7 @@
 
 /* What the process remembers of one binding. */
 struct memory {
-    char uid[64]; /* a binding made anew under the same name begins with nothing */
+    char uid[64];      /* a binding made anew under the same name begins with nothing */
     unsigned given_up; /* passes in a row whose reads were given up for news */
     struct progress progress;
     struct arena *failure_arena;
@@ -584,7 +584,8 @@ void driver_nudge(struct driver *d) {
     if (!d || !is_reading(d))
         return;
     /* Twice as patient each time: where news never end, a slow read still comes to its end. */
-    unsigned doublings = d->memory->given_up < DRIVER_PATIENCE_DOUBLINGS ? d->memory->given_up : DRIVER_PATIENCE_DOUBLINGS;
+    unsigned doublings =
+        d->memory->given_up < DRIVER_PATIENCE_DOUBLINGS ? d->memory->given_up : DRIVER_PATIENCE_DOUBLINGS;
     if (boot(d) - d->reading_since_ms < (int64_t)DRIVER_READ_PATIENCE_MS << doublings)
         return;
     d->memory->given_up++;

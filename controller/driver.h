@@ -42,7 +42,7 @@
 #define DRIVER_READS_UNDERWAY 32
 #define DRIVER_READ_PATIENCE_MS 3000
 #define DRIVER_PATIENCE_DOUBLINGS 3 /* in a row: at most 24 s, longer than a read may take */
-#define DRIVER_NOT_READY_MS 100 /* our write was not seen yet; its event wakes us earlier */
+#define DRIVER_NOT_READY_MS 100     /* our write was not seen yet; its event wakes us earlier */
 #define DRIVER_FENCED_MS 250
 #define DRIVER_REFUSED_MS 60000 /* a binding beyond DRIVER_BINDINGS_MAX */
 #define DRIVER_UNSETTLED_MS (15 * 60 * 1000)

@@ -11,8 +11,8 @@
 struct route {
     struct effector_router *router;
     struct route *next, *prev;
-    uint64_t ticket;         /* ours */
-    uint64_t inner;          /* the part's; 0 while the token is asked for */
+    uint64_t ticket; /* ours */
+    uint64_t inner;  /* the part's; 0 while the token is asked for */
     enum effect_service service;
     struct k8s_token_call *token;
     struct arena *arena;
@@ -29,8 +29,7 @@ struct effector_router {
     uint64_t last_ticket;
 };
 
-static void drop(struct route *r)
-{
+static void drop(struct route *r) {
     if (r->prev)
         r->prev->next = r->next;
     else
@@ -41,8 +40,7 @@ static void drop(struct route *r)
     free(r);
 }
 
-static void on_done(void *arg, struct effect_result *result)
-{
+static void on_done(void *arg, struct effect_result *result) {
     struct route *r = arg;
     effect_done_fn done = r->done;
     void *done_arg = r->arg;
@@ -50,8 +48,7 @@ static void on_done(void *arg, struct effect_result *result)
     done(done_arg, result);
 }
 
-static void on_token(void *arg, const struct secret *token, int64_t expires_wall_ms, const struct error *err)
-{
+static void on_token(void *arg, const struct secret *token, int64_t expires_wall_ms, const struct error *err) {
     struct route *r = arg;
     (void)expires_wall_ms;
     r->token = NULL;
@@ -64,8 +61,7 @@ static void on_token(void *arg, const struct secret *token, int64_t expires_wall
     r->inner = aws_prove_role(r->router->aws, r->effect, token, on_done, r);
 }
 
-static struct route *route_new(struct effector_router *x, const struct effect *e, effect_done_fn done, void *arg)
-{
+static struct route *route_new(struct effector_router *x, const struct effect *e, effect_done_fn done, void *arg) {
     struct route *r = calloc(1, sizeof *r);
     if (!r)
         die("out of memory");
@@ -82,15 +78,14 @@ static struct route *route_new(struct effector_router *x, const struct effect *e
     return r;
 }
 
-static uint64_t submit(void *ctx, const struct effect *e, effect_done_fn done, void *arg)
-{
+static uint64_t submit(void *ctx, const struct effect *e, effect_done_fn done, void *arg) {
     struct effector_router *x = ctx;
     struct route *r = route_new(x, e, done, arg);
     uint64_t ticket = r->ticket;
     if (r->service == SERVICE_PROOF) {
         r->effect = effect_dup(e, r->arena);
-        r->token = k8s_token_request(x->k8s, effect_arg(e, "Namespace"), effect_arg(e, "ServiceAccount"), effect_arg(e, "Audience"),
-                                     PROOF_TOKEN_SECONDS, on_token, r);
+        r->token = k8s_token_request(x->k8s, effect_arg(e, "Namespace"), effect_arg(e, "ServiceAccount"),
+                                     effect_arg(e, "Audience"), PROOF_TOKEN_SECONDS, on_token, r);
     } else if (r->service == SERVICE_KUBERNETES) {
         r->inner = x->k8s_effector.submit(x->k8s_effector.ctx, e, on_done, r);
     } else {
@@ -99,8 +94,7 @@ static uint64_t submit(void *ctx, const struct effect *e, effect_done_fn done, v
     return ticket;
 }
 
-static void cancel_route(struct route *r)
-{
+static void cancel_route(struct route *r) {
     struct effector *part = r->service == SERVICE_KUBERNETES ? &r->router->k8s_effector : &r->router->aws_effector;
     if (r->token)
         k8s_token_cancel(r->token);
@@ -109,8 +103,7 @@ static void cancel_route(struct route *r)
     drop(r);
 }
 
-static void cancel(void *ctx, uint64_t ticket)
-{
+static void cancel(void *ctx, uint64_t ticket) {
     struct effector_router *x = ctx;
     for (struct route *r = x->routes; r; r = r->next)
         if (r->ticket == ticket) {
@@ -119,8 +112,8 @@ static void cancel(void *ctx, uint64_t ticket)
         }
 }
 
-struct effector_router *effector_router_new(struct k8s_client *k8s, struct k8s_effects *effects, struct aws_client *aws)
-{
+struct effector_router *effector_router_new(struct k8s_client *k8s, struct k8s_effects *effects,
+                                            struct aws_client *aws) {
     struct effector_router *x = calloc(1, sizeof *x);
     if (!x)
         die("out of memory");
@@ -131,8 +124,7 @@ struct effector_router *effector_router_new(struct k8s_client *k8s, struct k8s_e
     return x;
 }
 
-void effector_router_free(struct effector_router *x)
-{
+void effector_router_free(struct effector_router *x) {
     if (!x)
         return;
     for (struct route *r = x->routes, *next; r; r = next) {
@@ -142,7 +134,6 @@ void effector_router_free(struct effector_router *x)
     free(x);
 }
 
-struct effector effector_router_effector(struct effector_router *x)
-{
+struct effector effector_router_effector(struct effector_router *x) {
     return (struct effector){.ctx = x, .submit = submit, .cancel = cancel};
 }

@@ -20,30 +20,27 @@ static const struct subcommand {
 };
 #define NSUBCOMMANDS (sizeof subcommands / sizeof *subcommands)
 
-static const char *environment(const char *name)
-{
+static const char *environment(const char *name) {
     return getenv(name);
 }
 
-static void print_help(FILE *to)
-{
-    fprintf(to, "cni-iam moves the Amazon VPC CNI (aws-node) from the node role to an IAM role of its own, and keeps it there.\n\n");
+static void print_help(FILE *to) {
+    fprintf(to, "cni-iam moves the Amazon VPC CNI (aws-node) from the node role to an IAM role of its own, and keeps "
+                "it there.\n\n");
     for (size_t i = 0; i < NSUBCOMMANDS; i++)
         fprintf(to, "  %-12s %s\n", subcommands[i].name, subcommands[i].what);
     fprintf(to, "  %-12s %s\n  %-12s %s\n\n", "version", "print the version", "help", "print this");
     fprintf(to, "cni-iam SUBCOMMAND --help lists its flags.\n");
 }
 
-static const struct subcommand *find(const char *name)
-{
+static const struct subcommand *find(const char *name) {
     for (size_t i = 0; i < NSUBCOMMANDS; i++)
         if (str_eq(subcommands[i].name, name))
             return &subcommands[i];
     return NULL;
 }
 
-static int unknown(const char *name)
-{
+static int unknown(const char *name) {
     fprintf(stderr, "cni-iam: unknown subcommand \"%.100s\"", name);
     for (size_t i = 0; i < NSUBCOMMANDS; i++)
         if (subcommands[i].name[0] == name[0])
@@ -52,8 +49,7 @@ static int unknown(const char *name)
     return 1;
 }
 
-static int run(const struct subcommand *s, int argc, char **argv)
-{
+static int run(const struct subcommand *s, int argc, char **argv) {
     struct arena *a = arena_new(0);
     struct options o;
     struct error err;
@@ -71,8 +67,7 @@ static int run(const struct subcommand *s, int argc, char **argv)
     return status;
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     secret_harden_process();
     if (argc < 2) {
         print_help(stderr);

@@ -19,11 +19,14 @@ struct flag {
 #define AT(member) offsetof(struct options, member)
 
 static const struct flag flags[] = {
-    {"kubeconfig", TEXT, AT(kubeconfig), ALL, "FILE", "kubeconfig (default: $KUBECONFIG, inside a cluster its own, ~/.kube/config)"},
+    {"kubeconfig", TEXT, AT(kubeconfig), ALL, "FILE",
+     "kubeconfig (default: $KUBECONFIG, inside a cluster its own, ~/.kube/config)"},
     {"context", TEXT, AT(context), ALL, "NAME", "context of the kubeconfig"},
-    {"cluster-name", TEXT, AT(cluster_name), COMMAND_CONTROLLER | COMMAND_PLAN, "NAME", "EKS cluster, for bindings that do not say"},
+    {"cluster-name", TEXT, AT(cluster_name), COMMAND_CONTROLLER | COMMAND_PLAN, "NAME",
+     "EKS cluster, for bindings that do not say"},
     {"region", TEXT, AT(region), COMMAND_CONTROLLER | COMMAND_PLAN, "REGION", "its region (default: AWS_REGION)"},
-    {"leader-elect", SWITCH, AT(leader_elect), COMMAND_CONTROLLER, "true|false", "work only while holding a Lease (default true)"},
+    {"leader-elect", SWITCH, AT(leader_elect), COMMAND_CONTROLLER, "true|false",
+     "work only while holding a Lease (default true)"},
     {"leader-election-namespace", TEXT, AT(leader_election_namespace), COMMAND_CONTROLLER, "NS",
      "namespace of the Lease (default: the operator's own, kube-system outside a cluster)"},
     {"leader-elect-lease-duration", DURATION, AT(lease_duration_ms), COMMAND_CONTROLLER, "DURATION", "(default 15s)"},
@@ -31,42 +34,44 @@ static const struct flag flags[] = {
     {"leader-elect-retry-period", DURATION, AT(retry_period_ms), COMMAND_CONTROLLER, "DURATION", "(default 2s)"},
     {"aws-audit-interval", DURATION, AT(aws_audit_interval_ms), COMMAND_CONTROLLER, "DURATION",
      "foreign changes in AWS are noticed within it (default 60s)"},
-    {"metrics-bind-address", TEXT, AT(metrics_bind_address), COMMAND_CONTROLLER, "HOST:PORT", "/metrics (default 0: off)"},
+    {"metrics-bind-address", TEXT, AT(metrics_bind_address), COMMAND_CONTROLLER, "HOST:PORT",
+     "/metrics (default 0: off)"},
     {"health-probe-bind-address", TEXT, AT(health_probe_bind_address), COMMAND_CONTROLLER, "HOST:PORT",
      "/healthz and /readyz (default 0: off)"},
     {"state-file", TEXT, AT(state_file), COMMAND_CONTROLLER, "FILE",
      "sqlite cache and journal (default: $XDG_STATE_HOME/cni-iam/state.db or /var/lib/cni-iam/state.db)"},
     {"allowed-policy-arns", LIST, AT(allowed_policy_arns), COMMAND_CONTROLLER | COMMAND_PLAN, "ARN,...",
      "policies that may be attached or detached (default: the managed CNI policy and the IPv6 policy made here)"},
-    {"role-path", TEXT, AT(role_path), COMMAND_CONTROLLER | COMMAND_PLAN, "PATH", "IAM path below which roles may be (default /)"},
-    {"log-level", LEVEL, AT(log_level), ALL, "LEVEL", "debug, info, warn, error (default info; plan and approve: warn)"},
+    {"role-path", TEXT, AT(role_path), COMMAND_CONTROLLER | COMMAND_PLAN, "PATH",
+     "IAM path below which roles may be (default /)"},
+    {"log-level", LEVEL, AT(log_level), ALL, "LEVEL",
+     "debug, info, warn, error (default info; plan and approve: warn)"},
     {"log-format", FORMAT, AT(log_format), ALL, "FORMAT", "json or text (default json; plan and approve: text)"},
-    {"filename", TEXT, AT(file), COMMAND_PLAN, "FILE", "binding to plan, YAML or JSON; - reads standard input (also -f)"},
+    {"filename", TEXT, AT(file), COMMAND_PLAN, "FILE",
+     "binding to plan, YAML or JSON; - reads standard input (also -f)"},
     {"digest", TEXT, AT(digest), COMMAND_APPROVE, "DIGEST", "approve only if the plan still has this digest"},
 };
 #define NFLAGS (sizeof flags / sizeof *flags)
 
-static const struct flag *find_flag(const char *name, size_t n, unsigned command)
-{
+static const struct flag *find_flag(const char *name, size_t n, unsigned command) {
     for (size_t i = 0; i < NFLAGS; i++)
         if (strlen(flags[i].name) == n && memcmp(flags[i].name, name, n) == 0 && (flags[i].commands & command))
             return &flags[i];
     return NULL;
 }
 
-static bool set_switch(bool *out, const char *value)
-{
+static bool set_switch(bool *out, const char *value) {
     bool on = str_eq(value, "true") || str_eq(value, "1"), off = str_eq(value, "false") || str_eq(value, "0");
     *out = on;
     return on || off;
 }
 
-static bool set_value(struct options *o, const struct flag *f, const char *value, struct arena *a, struct error *err)
-{
+static bool set_value(struct options *o, const struct flag *f, const char *value, struct arena *a, struct error *err) {
     char *at = (char *)o + f->offset;
     bool ok = true;
     if (strlen(value) > OPTIONS_VALUE_MAX)
-        return error_set(err, ERR_INVALID, "--%s %.100s...: the value is longer than %d bytes", f->name, value, OPTIONS_VALUE_MAX);
+        return error_set(err, ERR_INVALID, "--%s %.100s...: the value is longer than %d bytes", f->name, value,
+                         OPTIONS_VALUE_MAX);
     switch (f->kind) {
     case TEXT:
         *(const char **)(void *)at = arena_strdup(a, value);
@@ -93,8 +98,7 @@ static bool set_value(struct options *o, const struct flag *f, const char *value
                      f->kind == DURATION ? "a duration such as 15s, 1m30s or 500ms, greater than 0" : f->value_name);
 }
 
-static char *variable_name(const char *flag, struct arena *a)
-{
+static char *variable_name(const char *flag, struct arena *a) {
     char *name = arena_printf(a, "CNI_IAM_%s", flag);
     for (char *c = name; *c; c++)
         *c = *c == '-' ? '_' : (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
@@ -102,8 +106,7 @@ static char *variable_name(const char *flag, struct arena *a)
 }
 
 static bool from_environment(struct options *o, enum command command, const char *(*env)(const char *), struct arena *a,
-                             struct error *err)
-{
+                             struct error *err) {
     for (size_t i = 0; i < NFLAGS; i++) {
         const char *name = variable_name(flags[i].name, a), *value = env(name);
         if (!(flags[i].commands & (unsigned)command) || str_empty(value))
@@ -114,9 +117,8 @@ static bool from_environment(struct options *o, enum command command, const char
     return true;
 }
 
-static bool take_flag(const char *arg, int *i, int argc, const char *const *argv, enum command command, struct options *o, struct arena *a,
-                      struct error *err)
-{
+static bool take_flag(const char *arg, int *i, int argc, const char *const *argv, enum command command,
+                      struct options *o, struct arena *a, struct error *err) {
     const char *name = arg + 2, *equals = strchr(name, '=');
     size_t n = equals ? (size_t)(equals - name) : strlen(name);
     const struct flag *f = find_flag(name, n, (unsigned)command);
@@ -131,9 +133,8 @@ static bool take_flag(const char *arg, int *i, int argc, const char *const *argv
     return set_value(o, f, argv[++*i], a, err);
 }
 
-static bool take_argument(const char *arg, int *i, int argc, const char *const *argv, enum command command, struct options *o,
-                          struct arena *a, struct error *err)
-{
+static bool take_argument(const char *arg, int *i, int argc, const char *const *argv, enum command command,
+                          struct options *o, struct arena *a, struct error *err) {
     if (str_eq(arg, "--help") || str_eq(arg, "-h")) {
         o->help = true;
         return true;
@@ -154,13 +155,14 @@ static bool take_argument(const char *arg, int *i, int argc, const char *const *
     return true;
 }
 
-static bool check(const struct options *o, struct error *err)
-{
+static bool check(const struct options *o, struct error *err) {
     /* client-go's constraints (kubernetes.md 8) */
     if (o->lease_duration_ms <= o->renew_deadline_ms)
-        return error_set(err, ERR_INVALID, "--leader-elect-lease-duration must be greater than --leader-elect-renew-deadline");
+        return error_set(err, ERR_INVALID,
+                         "--leader-elect-lease-duration must be greater than --leader-elect-renew-deadline");
     if ((double)o->renew_deadline_ms <= 1.2 * (double)o->retry_period_ms)
-        return error_set(err, ERR_INVALID, "--leader-elect-renew-deadline must be greater than 1.2 times --leader-elect-retry-period");
+        return error_set(err, ERR_INVALID,
+                         "--leader-elect-renew-deadline must be greater than 1.2 times --leader-elect-retry-period");
     for (size_t i = 0; i < o->allowed_policy_arns.n; i++) /* compared as they stand: a bare name would never match */
         if (!str_has_prefix(o->allowed_policy_arns.v[i], "arn:"))
             return error_set(err, ERR_INVALID, "--allowed-policy-arns %.100s: write whole ARNs, separated by commas",
@@ -170,9 +172,8 @@ static bool check(const struct options *o, struct error *err)
     return true;
 }
 
-bool options_parse(int argc, const char *const *argv, enum command command, const char *(*env)(const char *name), struct arena *a,
-                   struct options *o, struct error *err)
-{
+bool options_parse(int argc, const char *const *argv, enum command command, const char *(*env)(const char *name),
+                   struct arena *a, struct options *o, struct error *err) {
     memset(o, 0, sizeof *o);
     o->leader_elect = true;
     o->lease_duration_ms = 15000;
@@ -191,14 +192,14 @@ bool options_parse(int argc, const char *const *argv, enum command command, cons
     return o->help || check(o, err);
 }
 
-char *options_help(enum command command, struct arena *a)
-{
+char *options_help(enum command command, struct arena *a) {
     struct buf b;
     buf_init(&b, OPTIONS_VALUE_MAX);
     for (size_t i = 0; i < NFLAGS; i++)
         if (flags[i].commands & (unsigned)command)
             buf_printf(&b, "  --%s %s\n        %s\n", flags[i].name, flags[i].value_name, flags[i].help);
-    buf_puts(&b, "\nEvery flag can be given as CNI_IAM_<FLAG> in the environment. AWS settings are the AWS SDKs' own variables and files.\n");
+    buf_puts(&b, "\nEvery flag can be given as CNI_IAM_<FLAG> in the environment. AWS settings are the AWS SDKs' own "
+                 "variables and files.\n");
     char *text = arena_strdup(a, buf_str(&b));
     buf_done(&b);
     return text;

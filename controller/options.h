@@ -1,9 +1,9 @@
 /*
  * options.h - flags and their twins in the environment, for all subcommands.
  *
- * Model: one table of flags; --flag=value, --flag value, and CNI_IAM_FLAG in the environment (dashes become underscores); the command line wins.
- * Ownership: strings live in the arena.   Errors: ERR_INVALID naming the flag and what to write.
- * Bounds: OPTIONS_VALUE_MAX bytes a value.
+ * Model: one table of flags; --flag=value, --flag value, and CNI_IAM_FLAG in the environment (dashes become
+ * underscores); the command line wins. Ownership: strings live in the arena.   Errors: ERR_INVALID naming the flag and
+ * what to write. Bounds: OPTIONS_VALUE_MAX bytes a value.
  */
 #ifndef CNI_IAM_CONTROLLER_OPTIONS_H
 #define CNI_IAM_CONTROLLER_OPTIONS_H
@@ -28,7 +28,7 @@ struct options {
     int64_t lease_duration_ms, renew_deadline_ms, retry_period_ms;
     int64_t aws_audit_interval_ms;
     const char *metrics_bind_address, *health_probe_bind_address; /* "0": off */
-    const char *state_file; /* NULL: the default; "": none */
+    const char *state_file;                                       /* NULL: the default; "": none */
     struct strlist allowed_policy_arns;
     const char *role_path;
     enum log_level log_level;
@@ -41,8 +41,8 @@ struct options {
 };
 
 /* argv without the program and the subcommand. `env` is getenv in the program. */
-bool options_parse(int argc, const char *const *argv, enum command command, const char *(*env)(const char *name), struct arena *a,
-                   struct options *out, struct error *err);
+bool options_parse(int argc, const char *const *argv, enum command command, const char *(*env)(const char *name),
+                   struct arena *a, struct options *out, struct error *err);
 /* The flags of a subcommand as text for --help. */
 char *options_help(enum command command, struct arena *a);
 

@@ -1,13 +1,14 @@
 /*
  * binding.h - CniIamBinding (cniiam.dev/v1alpha1) as C values: decode with defaults, encode of status.
  *
- * Model: one struct per object, in an arena of its own, immutable once decoded. Defaults are those of the CRD schema, applied again here,
- * because stored objects may be older than the schema (K-C3, K-C6). Status is what the operator last wrote: a record for people and for a
- * restarted operator, never the only ground for an act that takes something away.
+ * Model: one struct per object, in an arena of its own, immutable once decoded. Defaults are those of the CRD schema,
+ * applied again here, because stored objects may be older than the schema (K-C3, K-C6). Status is what the operator
+ * last wrote: a record for people and for a restarted operator, never the only ground for an act that takes something
+ * away.
  *
- * Ownership: cib_decode makes a struct with its own arena; cib_free frees all. Status values made by reconcilers live in the plan's arena.
- * Errors: ERR_INVALID naming the field and what to write.
- * Bounds: CIB_* below; longer lists are refused (the schema refuses them first).
+ * Ownership: cib_decode makes a struct with its own arena; cib_free frees all. Status values made by reconcilers live
+ * in the plan's arena. Errors: ERR_INVALID naming the field and what to write. Bounds: CIB_* below; longer lists are
+ * refused (the schema refuses them first).
  */
 #ifndef CNI_IAM_CRD_BINDING_H
 #define CNI_IAM_CRD_BINDING_H
@@ -78,8 +79,9 @@ struct cib_spec {
     struct {
         enum cib_detach detach;
         int soak_seconds;
-        struct strlist role_arns;         /* restricts what may be detached; empty: every node role found */
-        struct strlist foreign_consumers; /* ARNs or ids of instances, instance profiles, roles, clusters that are declared */
+        struct strlist role_arns; /* restricts what may be detached; empty: every node role found */
+        struct strlist
+            foreign_consumers; /* ARNs or ids of instances, instance profiles, roles, clusters that are declared */
     } node_role;
     enum cib_deletion deletion_policy;
     bool suspend;
@@ -113,13 +115,13 @@ struct cib_intent {
 
 struct cib_node_role {
     const char *arn, *name;
-    struct strlist attached;      /* policies of ours-to-move that are attached now */
-    struct strlist detached;      /* those that we detached: what Restore attaches again */
-    struct strlist findings;      /* other grants of CNI actions: sentences */
+    struct strlist attached; /* policies of ours-to-move that are attached now */
+    struct strlist detached; /* those that we detached: what Restore attaches again */
+    struct strlist findings; /* other grants of CNI actions: sentences */
     bool may_detach;
     const char *reason, *message; /* why (not) */
     bool consumers_known;
-    int64_t probed_ms;            /* last successful attach probe (S3) */
+    int64_t probed_ms; /* last successful attach probe (S3) */
     struct cib_intent intent;
 };
 
@@ -147,9 +149,9 @@ struct cib_status {
         bool worked; /* pods had permissions before us; false: bootstrap, deletion retains (S15) */
     } prior;
     struct {
-        const char *role_arn;      /* what we annotated; NULL: nothing now */
+        const char *role_arn; /* what we annotated; NULL: nothing now */
         int64_t annotated_ms;
-        const char *restart_key;   /* last key applied to the pod template */
+        const char *restart_key; /* last key applied to the pod template */
         const char *canary_uid;
         int64_t canary_ms;
     } rollout;
@@ -164,18 +166,19 @@ struct cib_status {
         struct strlist steps; /* human lines with "+ ", "~ ", "- " */
     } plan;
     struct {
-        const char *digest;   /* approved; NULL: none */
+        const char *digest; /* approved; NULL: none */
         int64_t at_ms;
         bool used;
         const char *previous; /* the one used up before: part of every later digest, so that none is valid twice */
     } approval;
     struct {
-        bool fired;           /* after that a detach needs a new approval, Automatic included (G8) */
+        bool fired; /* after that a detach needs a new approval, Automatic included (G8) */
         const char *reason;
         int64_t at_ms;
     } guard;
-    const char *phase;        /* internal resume point: "", "RollingBack", "Finalizing:<step>"; a hint, re-derived from the world */
-    int64_t epoch;            /* leaseTransitions of the last writer (K-LE5) */
+    const char
+        *phase; /* internal resume point: "", "RollingBack", "Finalizing:<step>"; a hint, re-derived from the world */
+    int64_t epoch; /* leaseTransitions of the last writer (K-LE5) */
     struct cib_condition conditions[CIB_CONDITIONS_MAX];
     size_t nconditions;
 };
@@ -187,7 +190,7 @@ struct cib_binding {
     int64_t creation_ms, deletion_ms; /* deletion 0: not being deleted */
     bool has_finalizer;
     struct strlist finalizers; /* all, in their order */
-    const char *approve; /* annotation values; NULL: absent */
+    const char *approve;       /* annotation values; NULL: absent */
     const char *abandon;
     struct cib_spec spec;
     const char *spec_error; /* NULL, or why this stored spec is unusable: Stalled/InvalidSpec with this message */
@@ -199,9 +202,9 @@ struct cib_binding {
 struct cib_binding *cib_decode(const json *object, struct error *err);
 void cib_free(struct cib_binding *b);
 
-/* The `status` value for server-side apply; deterministic: equal statuses give equal text. Zero and NULL members are left out, but for
- * nodes, the eight gates and mayDetach, which are always said. Instants have whole seconds, lists end at their maximum, texts are cut to what the schema
- * allows: a status that is refused would hide everything. */
+/* The `status` value for server-side apply; deterministic: equal statuses give equal text. Zero and NULL members are
+ * left out, but for nodes, the eight gates and mayDetach, which are always said. Instants have whole seconds, lists end
+ * at their maximum, texts are cut to what the schema allows: a status that is refused would hide everything. */
 json *cib_status_encode(const struct cib_status *s);
 /* Complete apply document for /status: apiVersion, kind, metadata{name, uid [, resourceVersion when given]}, status. */
 json *cib_status_apply_document(const struct cib_binding *b, const struct cib_status *s, const char *resource_version);

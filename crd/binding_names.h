@@ -1,7 +1,9 @@
 /*
- * binding_names.h - words of the API for enum values. word[v] is the word of value v, in the order of the enum in binding.h.
+ * binding_names.h - words of the API for enum values. word[v] is the word of value v, in the order of the enum in
+ * binding.h.
  *
- * Ownership: static.   Errors: cib_word ends the process for a value outside its enum; cib_word_find returns false for foreign text.
+ * Ownership: static.   Errors: cib_word ends the process for a value outside its enum; cib_word_find returns false for
+ * foreign text.
  */
 #ifndef CNI_IAM_CRD_BINDING_NAMES_H
 #define CNI_IAM_CRD_BINDING_NAMES_H
@@ -15,8 +17,8 @@ struct cib_words {
     const char *word[CIB_WORDS_MAX];
 };
 
-extern const struct cib_words cib_modes, cib_identities, cib_managements, cib_ip_families, cib_detaches, cib_deletions, cib_gate_states,
-    cib_condition_statuses;
+extern const struct cib_words cib_modes, cib_identities, cib_managements, cib_ip_families, cib_detaches, cib_deletions,
+    cib_gate_states, cib_condition_statuses;
 
 extern const char *const cib_gate_ids[CIB_GATES]; /* gates[i] is this one, whatever its name says */
 

@@ -3,50 +3,45 @@
 #include <assert.h>
 #include <string.h>
 
-static const char *const gate_conditions[CIB_GATES] = {"ProviderReady", "RoleReady",  "RoleProven",       "IdentityAnnotated",
-                                                       "RolledOut",     "PodsProven", "NodeRoleDetached", "GuardActive"};
+static const char *const gate_conditions[CIB_GATES] = {"ProviderReady",     "RoleReady",  "RoleProven",
+                                                       "IdentityAnnotated", "RolledOut",  "PodsProven",
+                                                       "NodeRoleDetached",  "GuardActive"};
 static const char *const gate_names[CIB_GATES] = {"G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8"};
 
-const char *gate_name(enum gate g)
-{
+const char *gate_name(enum gate g) {
     return gate_names[g];
 }
 
-const char *gate_condition(enum gate g)
-{
+const char *gate_condition(enum gate g) {
     return gate_conditions[g];
 }
 
 /* What stalls is asked again with every retry: a cause that went away is seen within 60 s (L3). */
-static int64_t not_older_while_stalled(const struct ctx *c, int64_t age_ms)
-{
+static int64_t not_older_while_stalled(const struct ctx *c, int64_t age_ms) {
     bool stalled = cib_condition_find(&c->w->binding->status, "Stalled") != NULL;
     return stalled && age_ms > STALLED_RETRY_MS / 2 ? STALLED_RETRY_MS / 2 : age_ms;
 }
 
-int64_t ctx_audit_age(const struct ctx *c)
-{
-    /* A proof that fails says that something known is no longer so: it is looked for at once, not with the next audit. */
+int64_t ctx_audit_age(const struct ctx *c) {
+    /* A proof that fails says that something known is no longer so: it is looked for at once, not with the next audit.
+     */
     if (c->live || c->p->repair_since_boot_ms || c->p->failing_since_boot_ms)
         return LIVE_MAX_AGE_MS;
     return not_older_while_stalled(c, c->w->config->aws_audit_interval_ms);
 }
 
-int64_t ctx_facts_age(const struct ctx *c)
-{
+int64_t ctx_facts_age(const struct ctx *c) {
     return not_older_while_stalled(c, FACTS_MAX_AGE_MS);
 }
 
-static bool already_asked(const struct ctx *c, const char *key)
-{
+static bool already_asked(const struct ctx *c, const char *key) {
     for (size_t i = 0; i < c->d->nreads; i++)
         if (str_eq(effect_key(c->d->reads[i], c->a), key))
             return true;
     return false;
 }
 
-const struct observation *ctx_read(struct ctx *c, const struct effect *e, int64_t max_age_ms)
-{
+const struct observation *ctx_read(struct ctx *c, const struct effect *e, int64_t max_age_ms) {
     assert(effect_class(e->kind) == EFFECT_READ);
     const char *key = effect_key(e, c->a);
     const struct observation *o = observations_get(c->w->observations, key, c->w->now_boot_ms, max_age_ms);
@@ -58,16 +53,15 @@ const struct observation *ctx_read(struct ctx *c, const struct effect *e, int64_
     return NULL;
 }
 
-void ctx_requeue(struct ctx *c, int64_t after_ms)
-{
+void ctx_requeue(struct ctx *c, int64_t after_ms) {
     if (after_ms < 1)
         after_ms = 1;
     if (c->d->requeue_after_ms == 0 || after_ms < c->d->requeue_after_ms)
         c->d->requeue_after_ms = after_ms;
 }
 
-void ctx_condition(struct ctx *c, const char *type, enum cib_condition_status status, const char *reason, const char *message)
-{
+void ctx_condition(struct ctx *c, const char *type, enum cib_condition_status status, const char *reason,
+                   const char *message) {
     struct cib_condition cond = {.type = type,
                                  .status = status,
                                  .reason = reason,
@@ -77,8 +71,7 @@ void ctx_condition(struct ctx *c, const char *type, enum cib_condition_status st
     cib_condition_set(c->s, cond);
 }
 
-static void set_gate(struct ctx *c, enum gate g, enum cib_gate_state state, const char *evidence)
-{
+static void set_gate(struct ctx *c, enum gate g, enum cib_gate_state state, const char *evidence) {
     struct cib_gate *gate = &c->s->gates[g];
     if (gate->state != state || !gate->name || gate->since_ms == 0)
         gate->since_ms = c->w->now_wall_ms;
@@ -87,13 +80,11 @@ static void set_gate(struct ctx *c, enum gate g, enum cib_gate_state state, cons
     gate->evidence = evidence;
 }
 
-bool ctx_gate_passed(const struct ctx *c, enum gate g)
-{
+bool ctx_gate_passed(const struct ctx *c, enum gate g) {
     return c->s->gates[g].state == CIB_GATE_PASSED;
 }
 
-bool ctx_stall(struct ctx *c, enum gate g, const char *reason, const char *fmt, ...)
-{
+bool ctx_stall(struct ctx *c, enum gate g, const char *reason, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     char *message = arena_vprintf(c->a, fmt, ap);
@@ -110,8 +101,7 @@ bool ctx_stall(struct ctx *c, enum gate g, const char *reason, const char *fmt, 
     return false;
 }
 
-bool ctx_wait(struct ctx *c, enum gate g, const char *reason, int64_t requeue_ms, const char *fmt, ...)
-{
+bool ctx_wait(struct ctx *c, enum gate g, const char *reason, int64_t requeue_ms, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     char *message = arena_vprintf(c->a, fmt, ap);
@@ -128,8 +118,7 @@ bool ctx_wait(struct ctx *c, enum gate g, const char *reason, int64_t requeue_ms
     return false;
 }
 
-bool ctx_pass(struct ctx *c, enum gate g, const char *reason, const char *fmt, ...)
-{
+bool ctx_pass(struct ctx *c, enum gate g, const char *reason, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     char *message = arena_vprintf(c->a, fmt, ap);
@@ -139,20 +128,17 @@ bool ctx_pass(struct ctx *c, enum gate g, const char *reason, const char *fmt, .
     return true;
 }
 
-void ctx_pending(struct ctx *c, enum gate g)
-{
+void ctx_pending(struct ctx *c, enum gate g) {
     set_gate(c, g, CIB_GATE_PENDING, "waits for an earlier gate");
     ctx_condition(c, gate_conditions[g], CIB_CONDITION_FALSE, REASON_WAITING, "waits for an earlier gate");
 }
 
-void ctx_gate_not_applicable(struct ctx *c, enum gate g, const char *why)
-{
+void ctx_gate_not_applicable(struct ctx *c, enum gate g, const char *why) {
     set_gate(c, g, CIB_GATE_NOT_APPLICABLE, why);
 }
 
 /* What somebody has to do when a server said no for good. */
-static const char *advice(const struct effect *e, enum err_code code)
-{
+static const char *advice(const struct effect *e, enum err_code code) {
     bool aws = effect_service(e->kind) != SERVICE_KUBERNETES;
     if (code == ERR_FORBIDDEN && aws)
         return "allow it in the operator's IAM policy (manifests/iam/operator-policy.json); see with: aws iam "
@@ -166,8 +152,7 @@ static const char *advice(const struct effect *e, enum err_code code)
     return "see the operator's log for the whole answer";
 }
 
-static const char *stall_reason(const struct effect *e, enum err_code code)
-{
+static const char *stall_reason(const struct effect *e, enum err_code code) {
     if (code == ERR_FORBIDDEN)
         return REASON_ACCESS_DENIED;
     if (code == ERR_NO_CREDENTIALS || code == ERR_UNAUTHORIZED)
@@ -183,23 +168,20 @@ static const char *stall_reason(const struct effect *e, enum err_code code)
     return REASON_REQUEST_REFUSED;
 }
 
-bool ctx_read_failed(struct ctx *c, enum gate g, const struct effect *e, const struct error *err)
-{
+bool ctx_read_failed(struct ctx *c, enum gate g, const struct effect *e, const struct error *err) {
     const char *what = effect_describe(e, c->a);
     if (error_is_transient(err->code))
-        return ctx_wait(c, g, REASON_UNAVAILABLE, err->retry_after_ms > 0 ? err->retry_after_ms : RETRY_MS, "%s: %s", what,
-                        err->message);
+        return ctx_wait(c, g, REASON_UNAVAILABLE, err->retry_after_ms > 0 ? err->retry_after_ms : RETRY_MS, "%s: %s",
+                        what, err->message);
     return ctx_stall(c, g, stall_reason(e, err->code), "%s was refused: %s; %s", what, err->message,
                      advice(e, err->code));
 }
 
-bool ctx_has_step(const struct ctx *c)
-{
+bool ctx_has_step(const struct ctx *c) {
     return c->d->nsteps > 0;
 }
 
-void ctx_plan_line(struct ctx *c, const char *fmt, ...)
-{
+void ctx_plan_line(struct ctx *c, const char *fmt, ...) {
     if (c->s->plan.steps.n >= CIB_STEPS_MAX)
         return;
     va_list ap;
@@ -209,16 +191,14 @@ void ctx_plan_line(struct ctx *c, const char *fmt, ...)
 }
 
 /* A write that is answered "not found" or "conflict" again and again has a cause of its own: the server is well. */
-static const char *failed_reason(const struct effect *e, enum err_code code)
-{
+static const char *failed_reason(const struct effect *e, enum err_code code) {
     enum err_disposition d = error_disposition(code);
     return d == DISPOSITION_RETRY || d == DISPOSITION_REREAD ? REASON_UNAVAILABLE : stall_reason(e, code);
 }
 
-/* The same step failed the last time for a reason that repeating does not cure: say so; it is still tried again, with the
- * queue's backoff, so that a cause that went away is noticed (L3). */
-static void report_failed_step(struct ctx *c, enum gate g, const struct effect *e)
-{
+/* The same step failed the last time for a reason that repeating does not cure: say so; it is still tried again, with
+ * the queue's backoff, so that a cause that went away is noticed (L3). */
+static void report_failed_step(struct ctx *c, enum gate g, const struct effect *e) {
     const struct world *w = c->w;
     if (!w->last_effect || !w->last_error || !str_eq(effect_key(w->last_effect, c->a), effect_key(e, c->a)))
         return;
@@ -231,8 +211,7 @@ static void report_failed_step(struct ctx *c, enum gate g, const struct effect *
         ctx_wait(c, g, REASON_UNAVAILABLE, 0, "%s failed, trying again: %s", what, err->message);
 }
 
-struct step *ctx_step(struct ctx *c, enum gate g, const struct effect *e, const char *why, const char *line_fmt, ...)
-{
+struct step *ctx_step(struct ctx *c, enum gate g, const struct effect *e, const char *why, const char *line_fmt, ...) {
     va_list ap;
     va_start(ap, line_fmt);
     const char *line = arena_vprintf(c->a, line_fmt, ap);
@@ -255,19 +234,18 @@ struct step *ctx_step(struct ctx *c, enum gate g, const struct effect *e, const 
     return s;
 }
 
-void ctx_note(struct ctx *c, bool warning, const char *reason, const char *action, const char *fmt, ...)
-{
+void ctx_note(struct ctx *c, bool warning, const char *reason, const char *action, const char *fmt, ...) {
     if (c->d->nnotes >= RECONCILE_NOTES_MAX)
         return;
     va_list ap;
     va_start(ap, fmt);
     const char *note = arena_vprintf(c->a, fmt, ap);
     va_end(ap);
-    c->d->notes[c->d->nnotes++] = (struct event_note){.warning = warning, .reason = reason, .note = note, .action = action};
+    c->d->notes[c->d->nnotes++] =
+        (struct event_note){.warning = warning, .reason = reason, .note = note, .action = action};
 }
 
-struct cib_node_role *ctx_status_role(struct ctx *c, const char *arn, bool create)
-{
+struct cib_node_role *ctx_status_role(struct ctx *c, const char *arn, bool create) {
     struct cib_status *s = c->s;
     for (size_t i = 0; i < s->nnode_roles; i++)
         if (str_eq(s->node_roles[i].arn, arn))
@@ -284,8 +262,7 @@ struct cib_node_role *ctx_status_role(struct ctx *c, const char *arn, bool creat
     return r;
 }
 
-bool ctx_anything_detached(const struct ctx *c)
-{
+bool ctx_anything_detached(const struct ctx *c) {
     for (size_t i = 0; i < c->s->nnode_roles; i++)
         if (c->s->node_roles[i].detached.n > 0)
             return true;

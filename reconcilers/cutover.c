@@ -1,9 +1,9 @@
 /*
  * cutover.c - G7: the policy comes off the node roles, when everything that could need it is proven not to.
  *
- * The guardrails are a chain: the first that says no names its reason. All of them are asked again on live reads, at most
- * LIVE_MAX_AGE_MS old, directly before each detachment (S2). Order within a step group: attach probe (S3), tag with the prior state,
- * intent by compare-and-swap in status (S6b), detach.
+ * The guardrails are a chain: the first that says no names its reason. All of them are asked again on live reads, at
+ * most LIVE_MAX_AGE_MS old, directly before each detachment (S2). Order within a step group: attach probe (S3), tag
+ * with the prior state, intent by compare-and-swap in status (S6b), detach.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,22 +13,19 @@
 
 #define PROBE_MAX_AGE_MS 120000
 
-static bool role_is_in_scope(const struct ctx *c, const struct node_role_fact *r)
-{
+static bool role_is_in_scope(const struct ctx *c, const struct node_role_fact *r) {
     const struct strlist *only = &c->spec->node_role.role_arns;
     return only->n == 0 || strlist_has(only, r->arn);
 }
 
-static struct node_role_fact *fact_of(struct ctx *c, const char *arn)
-{
+static struct node_role_fact *fact_of(struct ctx *c, const char *arn) {
     for (size_t i = 0; i < c->nroles; i++)
         if (str_eq(c->roles[i].arn, arn))
             return &c->roles[i];
     return NULL;
 }
 
-static void copy_fact(struct ctx *c, const struct node_role_fact *f)
-{
+static void copy_fact(struct ctx *c, const struct node_role_fact *f) {
     struct cib_node_role *r = ctx_status_role(c, f->arn, true);
     if (!r)
         return;
@@ -40,8 +37,7 @@ static void copy_fact(struct ctx *c, const struct node_role_fact *f)
 }
 
 /* Status lists the roles of today's nodes, and those that still owe their policy back. */
-static void copy_facts(struct ctx *c)
-{
+static void copy_facts(struct ctx *c) {
     struct cib_status *s = c->s;
     size_t kept = 0;
     for (size_t i = 0; i < s->nnode_roles; i++)
@@ -52,14 +48,13 @@ static void copy_facts(struct ctx *c)
         copy_fact(c, &c->roles[i]);
 }
 
-static int by_text(const void *x, const void *y)
-{
+static int by_text(const void *x, const void *y) {
     return strcmp(*(const char *const *)x, *(const char *const *)y);
 }
 
-/* What an approval allows: this role, these policies off these node roles, once (the digest used before is part of it). */
-static const char *approval_digest(struct ctx *c)
-{
+/* What an approval allows: this role, these policies off these node roles, once (the digest used before is part of it).
+ */
+static const char *approval_digest(struct ctx *c) {
     struct strlist parts = {0};
     for (size_t i = 0; i < c->s->nnode_roles; i++) {
         const struct cib_node_role *r = &c->s->node_roles[i];
@@ -86,13 +81,11 @@ static const char *approval_digest(struct ctx *c)
     return name_digest(&parts, c->a);
 }
 
-static bool approved(struct ctx *c)
-{
+static bool approved(struct ctx *c) {
     return c->s->approval.digest && !c->s->approval.used && str_eq(c->s->approval.digest, c->s->plan.digest);
 }
 
-static void accept_approval(struct ctx *c)
-{
+static void accept_approval(struct ctx *c) {
     const char *digest = c->s->plan.digest;
     bool first = c->s->approval.digest == NULL && !c->s->guard.fired;
     bool automatic = c->spec->node_role.detach == CIB_DETACH_AUTOMATIC && first;
@@ -109,8 +102,7 @@ static void accept_approval(struct ctx *c)
         ctx_note(c, false, "Approved", "Approve", "the detachment %s was approved", digest);
 }
 
-static bool nothing_left(struct ctx *c, size_t in_scope)
-{
+static bool nothing_left(struct ctx *c, size_t in_scope) {
     bool took = ctx_anything_detached(c);
     const char *finding = NULL, *role = NULL;
     for (size_t i = 0; i < c->nroles; i++)
@@ -129,13 +121,14 @@ static bool nothing_left(struct ctx *c, size_t in_scope)
         c->blocked = false;
         return true;
     }
-    return ctx_pass(c, G7, took ? REASON_DETACHED : REASON_NOTHING_TO_DETACH, "no CNI policy is attached to %zu node roles", in_scope);
+    return ctx_pass(c, G7, took ? REASON_DETACHED : REASON_NOTHING_TO_DETACH,
+                    "no CNI policy is attached to %zu node roles", in_scope);
 }
 
-/* --- the chain of guardrails ----------------------------------------------------------------------------------------------- */
+/* --- the chain of guardrails
+ * ----------------------------------------------------------------------------------------------- */
 
-static bool pod_has_target(struct ctx *c, const struct pod_view *p, const char **why)
-{
+static bool pod_has_target(struct ctx *c, const struct pod_view *p, const char **why) {
     const char *role = NULL;
     bool right = pod_credential(p, &role) == POD_CREDENTIAL_IRSA && str_eq(role, c->role_arn) &&
                  str_eq(p->token_audience, "sts.amazonaws.com") && !p->unreadable;
@@ -147,10 +140,9 @@ static bool pod_has_target(struct ctx *c, const struct pod_view *p, const char *
 }
 
 /* S2: one live snapshot of the pods, judged on its own; a terminating pod still lives on what it had. */
-static bool live_pods_proven(struct ctx *c, size_t *count)
-{
-    const struct effect *e = effect_new(c->a, EFFECT_K8S_LIST, "resource", "pods", "namespace", "kube-system", "labelSelector",
-                                        "k8s-app=aws-node", NULL);
+static bool live_pods_proven(struct ctx *c, size_t *count) {
+    const struct effect *e = effect_new(c->a, EFFECT_K8S_LIST, "resource", "pods", "namespace", "kube-system",
+                                        "labelSelector", "k8s-app=aws-node", NULL);
     const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
     if (!o)
         return false;
@@ -169,8 +161,7 @@ static bool live_pods_proven(struct ctx *c, size_t *count)
     return true;
 }
 
-static bool live_nodes_covered(struct ctx *c, size_t pods)
-{
+static bool live_nodes_covered(struct ctx *c, size_t pods) {
     const struct effect *e = effect_new(c->a, EFFECT_K8S_LIST, "resource", "nodes", NULL);
     const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
     if (!o)
@@ -192,10 +183,10 @@ static bool live_nodes_covered(struct ctx *c, size_t pods)
     return true;
 }
 
-static bool check_consumers(struct ctx *c, struct node_role_fact *r, bool asked)
-{
+static bool check_consumers(struct ctx *c, struct node_role_fact *r, bool asked) {
     if (!c->roles_known)
-        return ctx_stall(c, G7, REASON_CONSUMER_UNKNOWN, "%s: what is not known counts as a consumer of the node role; correct it",
+        return ctx_stall(c, G7, REASON_CONSUMER_UNKNOWN,
+                         "%s: what is not known counts as a consumer of the node role; correct it",
                          c->roles_unknown_why);
     if (!observe_consumers(c, r, G7))
         return false;
@@ -204,18 +195,19 @@ static bool check_consumers(struct ctx *c, struct node_role_fact *r, bool asked)
         s->consumers_known = true;
     if (GUARD(foreign_consumer, r->foreign == NULL))
         return true;
-    const char *text = arena_printf(c->a, "%s; move it to a role of its own, or declare it in spec.nodeRole.foreignConsumers", r->foreign);
+    const char *text = arena_printf(
+        c->a, "%s; move it to a role of its own, or declare it in spec.nodeRole.foreignConsumers", r->foreign);
     if (asked)
         return ctx_stall(c, G7, REASON_FOREIGN_CONSUMER, "%s", text);
     return ctx_wait(c, G7, REASON_FOREIGN_CONSUMER, 0, "%s", text);
 }
 
-static bool soaked(struct ctx *c)
-{
+static bool soaked(struct ctx *c) {
     struct progress *p = c->p;
     int64_t now = c->w->now_boot_ms, need = (int64_t)c->spec->node_role.soak_seconds * 1000;
-    int64_t gap = RECONCILE_GAP_MAX_MS > 2 * c->w->config->aws_audit_interval_ms ? RECONCILE_GAP_MAX_MS
-                                                                                 : 2 * c->w->config->aws_audit_interval_ms;
+    int64_t gap = RECONCILE_GAP_MAX_MS > 2 * c->w->config->aws_audit_interval_ms
+                      ? RECONCILE_GAP_MAX_MS
+                      : 2 * c->w->config->aws_audit_interval_ms;
     /* Time that was not observed does not count. */
     if (p->soak_first_boot_ms == 0 || now - p->soak_last_boot_ms > gap)
         p->soak_first_boot_ms = now;
@@ -223,23 +215,22 @@ static bool soaked(struct ctx *c)
     if (GUARD(soak, now - p->soak_first_boot_ms >= need))
         return true;
     int64_t left = need - (now - p->soak_first_boot_ms);
-    return ctx_wait(c, G7, REASON_SOAKING, left < 10000 ? left : 10000, "all proofs have to hold for %d s before the detachment",
-                    c->spec->node_role.soak_seconds);
+    return ctx_wait(c, G7, REASON_SOAKING, left < 10000 ? left : 10000,
+                    "all proofs have to hold for %d s before the detachment", c->spec->node_role.soak_seconds);
 }
 
-static bool may_be_asked(struct ctx *c)
-{
+static bool may_be_asked(struct ctx *c) {
     if (!GUARD(guard_independent, c->w->config->guard_independent))
         return ctx_stall(c, G7, REASON_GUARD_NOT_INDEPENDENT,
-                         "%s: a guard that needs the CNI can not save it; run the operator with hostNetwork: true (manifests/base), on Fargate, "
+                         "%s: a guard that needs the CNI can not save it; run the operator with hostNetwork: true "
+                         "(manifests/base), on Fargate, "
                          "or outside the cluster",
                          str_or(c->w->config->guard_dependent_why, "the operator runs on the pod network"));
     return true;
 }
 
 /* Everything again, on reads that are at most LIVE_MAX_AGE_MS old. */
-static bool revalidate(struct ctx *c, struct node_role_fact **r)
-{
+static bool revalidate(struct ctx *c, struct node_role_fact **r) {
     const char *arn = (*r)->arn;
     size_t pods = 0;
     c->live = true;
@@ -247,26 +238,26 @@ static bool revalidate(struct ctx *c, struct node_role_fact **r)
                 live_pods_proven(c, &pods) && live_nodes_covered(c, pods);
     if (good) {
         *r = fact_of(c, arn);
-        good = *r ? check_consumers(c, *r, true)
-                  : ctx_wait(c, G7, REASON_CONSUMER_UNKNOWN, POLL_MS, "live check: no node has the role %s any more", arn);
+        good =
+            *r ? check_consumers(c, *r, true)
+               : ctx_wait(c, G7, REASON_CONSUMER_UNKNOWN, POLL_MS, "live check: no node has the role %s any more", arn);
     }
     c->live = false;
     return good && !c->missing_reads;
 }
 
-/* --- acts ------------------------------------------------------------------------------------------------------------------- */
+/* --- acts
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* S3: an attach of what is attached proves that we may re-attach now. The answer is kept under the effect's own key. */
-static bool attach_was_probed(struct ctx *c, const char *role, const char *policy)
-{
+static bool attach_was_probed(struct ctx *c, const char *role, const char *policy) {
     const char *key = effect_key(effect_attach(c, role, policy), c->a);
-    const struct observation *o =
-        observations_get(c->w->observations, key, c->w->now_boot_ms, PROBE_MAX_AGE_MS);
+    const struct observation *o = observations_get(c->w->observations, key, c->w->now_boot_ms, PROBE_MAX_AGE_MS);
     return o && o->error.code == ERR_NONE;
 }
 
-static bool role_is_tagged(struct ctx *c, const char *node_role, const char *policy)
-{
+static bool role_is_tagged(struct ctx *c, const char *node_role, const char *policy) {
     if (c->spec->role.management == CIB_REFERENCE)
         return true;
     const struct observation *o =
@@ -278,15 +269,15 @@ static bool role_is_tagged(struct ctx *c, const char *node_role, const char *pol
     return false;
 }
 
-static void detach(struct ctx *c, const struct node_role_fact *r, const char *policy)
-{
-    struct step *step = ctx_step(c, G7,
-                                 effect_new(c->a, EFFECT_IAM_DETACH_ROLE_POLICY, "RoleName", r->name, "PolicyArn", policy, NULL),
-                                 "every consumer of the node role is proven or declared", "- detach %s from node role %s", policy, r->name);
+static void detach(struct ctx *c, const struct node_role_fact *r, const char *policy) {
+    struct step *step = ctx_step(
+        c, G7, effect_new(c->a, EFFECT_IAM_DETACH_ROLE_POLICY, "RoleName", r->name, "PolicyArn", policy, NULL),
+        "every consumer of the node role is proven or declared", "- detach %s from node role %s", policy, r->name);
     struct cib_node_role *s = ctx_status_role(c, r->arn, true);
     if (!ctx_has_step(c) || !s)
         return;
-    /* The prior state and the intent stand in status before the call goes out; the driver writes them by compare-and-swap. */
+    /* The prior state and the intent stand in status before the call goes out; the driver writes them by
+     * compare-and-swap. */
     if (!strlist_has(&s->detached, policy))
         strlist_add(&s->detached, policy, c->a);
     s->probed_ms = c->w->now_wall_ms;
@@ -299,8 +290,7 @@ static void detach(struct ctx *c, const struct node_role_fact *r, const char *po
     step->event_note = arena_printf(c->a, "detached %s from node role %s", policy, r->name);
 }
 
-static bool act(struct ctx *c, struct node_role_fact *r)
-{
+static bool act(struct ctx *c, struct node_role_fact *r) {
     const char *policy = r->attached.v[0];
     if (!GUARD(attach_probe, attach_was_probed(c, r->name, policy))) {
         ctx_step(c, G7, effect_attach(c, r->name, policy), "proves that the policy could be attached again",
@@ -312,9 +302,10 @@ static bool act(struct ctx *c, struct node_role_fact *r)
             return false;
         ctx_step(c, G7,
                  effect_new(c->a, EFFECT_IAM_TAG_ROLE, "RoleName", c->role_name, "Tags.member.1.Key",
-                            arena_printf(c->a, "%s%s", TAG_DETACHED_PREFIX, r->name), "Tags.member.1.Value", policy, NULL),
-                 "the prior state is recorded with the role before it changes", "~ tag IAM role %s: %s had %s", c->role_name, r->name,
-                 policy);
+                            arena_printf(c->a, "%s%s", TAG_DETACHED_PREFIX, r->name), "Tags.member.1.Value", policy,
+                            NULL),
+                 "the prior state is recorded with the role before it changes", "~ tag IAM role %s: %s had %s",
+                 c->role_name, r->name, policy);
         return ctx_wait(c, G7, REASON_DETACHING, 0, "recording the prior state of %s", r->name);
     }
     if (!revalidate(c, &r))
@@ -325,15 +316,13 @@ static bool act(struct ctx *c, struct node_role_fact *r)
     return ctx_wait(c, G7, REASON_DETACHING, 0, "detaching %s from %s", policy, r->name);
 }
 
-static void describe(struct ctx *c, const char *suffix)
-{
+static void describe(struct ctx *c, const char *suffix) {
     for (size_t i = 0; i < c->nroles; i++)
         for (size_t j = 0; role_is_in_scope(c, &c->roles[i]) && j < c->roles[i].attached.n; j++)
             ctx_plan_line(c, "- detach %s from node role %s%s", c->roles[i].attached.v[j], c->roles[i].name, suffix);
 }
 
-static const char *verdict(struct ctx *c, const struct node_role_fact *f, const char **message)
-{
+static const char *verdict(struct ctx *c, const struct node_role_fact *f, const char **message) {
     *message = NULL;
     if (f->attached.n == 0)
         return ctx_status_role(c, f->arn, true)->detached.n ? REASON_DETACHED : REASON_NOTHING_TO_DETACH;
@@ -355,8 +344,7 @@ static const char *verdict(struct ctx *c, const struct node_role_fact *f, const 
 }
 
 /* nodeRoles[] of status: what is attached, whether it may go, and why not. */
-static void describe_roles(struct ctx *c)
-{
+static void describe_roles(struct ctx *c) {
     for (size_t i = 0; i < c->nroles; i++) {
         struct cib_node_role *r = ctx_status_role(c, c->roles[i].arn, true);
         if (!r)
@@ -366,8 +354,7 @@ static void describe_roles(struct ctx *c)
     }
 }
 
-static bool turned_off(struct ctx *c)
-{
+static bool turned_off(struct ctx *c) {
     c->s->plan.digest = NULL;
     if (!plan_reattach(c, G7, "spec.nodeRole.detach is Never"))
         return false;
@@ -376,8 +363,7 @@ static bool turned_off(struct ctx *c)
     return true;
 }
 
-static struct node_role_fact *next_role(struct ctx *c, size_t *in_scope)
-{
+static struct node_role_fact *next_role(struct ctx *c, size_t *in_scope) {
     struct node_role_fact *next = NULL;
     for (size_t i = 0; i < c->nroles; i++) {
         if (!role_is_in_scope(c, &c->roles[i]))
@@ -389,17 +375,16 @@ static struct node_role_fact *next_role(struct ctx *c, size_t *in_scope)
     return next;
 }
 
-static bool await_approval(struct ctx *c)
-{
+static bool await_approval(struct ctx *c) {
     describe(c, " (after: cni-iam approve)");
     c->blocked = true;
     ctx_wait(c, G7, REASON_AWAITING_APPROVAL, 0, "%sapprove with: cni-iam approve %s (digest %s)",
-             c->s->guard.fired ? "the guard fired; a detachment needs a new approval; " : "", c->b->name, c->s->plan.digest);
+             c->s->guard.fired ? "the guard fired; a detachment needs a new approval; " : "", c->b->name,
+             c->s->plan.digest);
     return false;
 }
 
-bool plan_cutover(struct ctx *c)
-{
+bool plan_cutover(struct ctx *c) {
     copy_facts(c);
     size_t in_scope = 0;
     struct node_role_fact *r = next_role(c, &in_scope);

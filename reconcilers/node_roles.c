@@ -1,6 +1,6 @@
 /*
- * node_roles.c - who has the CNI's permissions by way of a node role: node -> EC2 instance -> instance profile -> role -> policies,
- * and back: role -> profiles -> instances, to find consumers that are no node of this cluster (S2).
+ * node_roles.c - who has the CNI's permissions by way of a node role: node -> EC2 instance -> instance profile -> role
+ * -> policies, and back: role -> profiles -> instances, to find consumers that are no node of this cluster (S2).
  */
 #include <string.h>
 
@@ -9,13 +9,11 @@
 
 #define INSTANCES_PER_CALL 200 /* values a filter may have */
 
-static bool node_counts(const struct node_view *n)
-{
+static bool node_counts(const struct node_view *n) {
     return !n->fargate && !n->hybrid && !n->automode && !n->windows;
 }
 
-static void collect_nodes(struct ctx *c)
-{
+static void collect_nodes(struct ctx *c) {
     c->nodes = ARENA_ARRAY(c->a, c->w->nnodes ? c->w->nnodes : 1, const struct node_view *);
     c->nnodes = 0;
     for (size_t i = 0; i < c->w->nnodes; i++)
@@ -23,15 +21,13 @@ static void collect_nodes(struct ctx *c)
             c->nodes[c->nnodes++] = c->w->nodes[i];
 }
 
-static void unknown(struct ctx *c, const char *why)
-{
+static void unknown(struct ctx *c, const char *why) {
     c->roles_known = false;
     if (!c->roles_unknown_why)
         c->roles_unknown_why = why;
 }
 
-static const struct effect *describe_instances(struct ctx *c, size_t from, size_t to)
-{
+static const struct effect *describe_instances(struct ctx *c, size_t from, size_t to) {
     /* A filter, not InstanceId.N: an instance that is gone must not fail the call for all others. */
     struct effect *e = effect_new(c->a, EFFECT_EC2_DESCRIBE_INSTANCES, "Filter.1.Name", "instance-id", NULL);
     int n = 0;
@@ -41,8 +37,7 @@ static const struct effect *describe_instances(struct ctx *c, size_t from, size_
     return n ? e : NULL;
 }
 
-static const json *find_instance(const json *value, const char *id)
-{
+static const json *find_instance(const json *value, const char *id) {
     for (const json *r = json_first(json_array(value, "reservationSet")); r; r = r->next)
         for (const json *i = json_first(json_array(r, "instancesSet")); i; i = i->next)
             if (str_eq(json_str(i, "instanceId"), id))
@@ -50,8 +45,7 @@ static const json *find_instance(const json *value, const char *id)
     return NULL;
 }
 
-static struct node_role_fact *role_fact(struct ctx *c, const char *arn)
-{
+static struct node_role_fact *role_fact(struct ctx *c, const char *arn) {
     for (size_t i = 0; i < c->nroles; i++)
         if (str_eq(c->roles[i].arn, arn))
             return &c->roles[i];
@@ -66,8 +60,7 @@ static struct node_role_fact *role_fact(struct ctx *c, const char *arn)
 }
 
 /* false: reads are missing or the gate was answered. */
-static bool add_node_role(struct ctx *c, enum gate g, const struct node_view *node, const char *profile_arn)
-{
+static bool add_node_role(struct ctx *c, enum gate g, const struct node_view *node, const char *profile_arn) {
     const char *profile = name_of_arn(profile_arn);
     const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_INSTANCE_PROFILE, "InstanceProfileName", profile, NULL);
     const struct observation *o = ctx_read(c, e, ctx_audit_age(c));
@@ -90,8 +83,7 @@ static bool add_node_role(struct ctx *c, enum gate g, const struct node_view *no
     return true;
 }
 
-static bool resolve_chunk(struct ctx *c, enum gate g, size_t from, size_t to)
-{
+static bool resolve_chunk(struct ctx *c, enum gate g, size_t from, size_t to) {
     const struct effect *e = describe_instances(c, from, to);
     const struct observation *o = e ? ctx_read(c, e, ctx_audit_age(c)) : NULL;
     if (e && !o)
@@ -106,31 +98,32 @@ static bool resolve_chunk(struct ctx *c, enum gate g, size_t from, size_t to)
         if (!node->instance_id)
             unknown(c, arena_printf(c->a, "node %s has no EC2 providerID", node->meta.name));
         else if (!instance)
-            unknown(c, arena_printf(c->a, "EC2 does not know instance %s of node %s", node->instance_id, node->meta.name));
+            unknown(c,
+                    arena_printf(c->a, "EC2 does not know instance %s of node %s", node->instance_id, node->meta.name));
         else if (!profile)
-            unknown(c, arena_printf(c->a, "instance %s of node %s has no instance profile", node->instance_id, node->meta.name));
+            unknown(c, arena_printf(c->a, "instance %s of node %s has no instance profile", node->instance_id,
+                                    node->meta.name));
         else
             complete = add_node_role(c, g, node, profile) && complete;
     }
     return complete;
 }
 
-/* --- what is attached -------------------------------------------------------------------------------------------------- */
+/* --- what is attached
+ * -------------------------------------------------------------------------------------------------- */
 
 /* Only the managed CNI policy, or an allowed one that permissions.policyARNs names, is ever moved (S5, S16). */
-static bool is_movable(const struct ctx *c, const char *policy)
-{
+static bool is_movable(const struct ctx *c, const char *policy) {
     if (str_eq(policy, arena_printf(c->a, "arn:%s:iam::aws:policy/AmazonEKS_CNI_Policy", c->partition)))
         return true;
     return strlist_has(&c->spec->permissions.policy_arns, policy);
 }
 
 /* AWS's own policies that every node has and that grant nothing of the CNI. */
-static bool is_harmless(const char *policy)
-{
-    static const char *const known[] = {"AmazonEKSWorkerNodePolicy", "AmazonEKSWorkerNodeMinimalPolicy",
+static bool is_harmless(const char *policy) {
+    static const char *const known[] = {"AmazonEKSWorkerNodePolicy",          "AmazonEKSWorkerNodeMinimalPolicy",
                                         "AmazonEC2ContainerRegistryReadOnly", "AmazonEC2ContainerRegistryPullOnly",
-                                        "AmazonSSMManagedInstanceCore", "CloudWatchAgentServerPolicy"};
+                                        "AmazonSSMManagedInstanceCore",       "CloudWatchAgentServerPolicy"};
     if (!policy || !strstr(policy, ":iam::aws:policy/"))
         return false;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -139,8 +132,7 @@ static bool is_harmless(const char *policy)
     return false;
 }
 
-static void add_finding(struct ctx *c, struct node_role_fact *r, const char *what, const char *text)
-{
+static void add_finding(struct ctx *c, struct node_role_fact *r, const char *what, const char *text) {
     struct strlist grants = policy_cni_grants(text, c->a);
     if (grants.n == 0)
         return;
@@ -151,8 +143,7 @@ static void add_finding(struct ctx *c, struct node_role_fact *r, const char *wha
                 c->a);
 }
 
-static bool inspect_other_policy(struct ctx *c, struct node_role_fact *r, const char *arn)
-{
+static bool inspect_other_policy(struct ctx *c, struct node_role_fact *r, const char *arn) {
     const struct observation *o =
         ctx_read(c, effect_new(c->a, EFFECT_IAM_GET_POLICY, "PolicyArn", arn, NULL), ctx_facts_age(c));
     if (!o)
@@ -160,7 +151,8 @@ static bool inspect_other_policy(struct ctx *c, struct node_role_fact *r, const 
     const char *version = json_str(o->value, "Policy.DefaultVersionId");
     if (o->error.code || !version)
         return true; /* a finding at most: not worth stopping for */
-    o = ctx_read(c, effect_new(c->a, EFFECT_IAM_GET_POLICY_VERSION, "PolicyArn", arn, "VersionId", version, NULL), ctx_facts_age(c));
+    o = ctx_read(c, effect_new(c->a, EFFECT_IAM_GET_POLICY_VERSION, "PolicyArn", arn, "VersionId", version, NULL),
+                 ctx_facts_age(c));
     if (!o)
         return false;
     if (!o->error.code)
@@ -168,8 +160,7 @@ static bool inspect_other_policy(struct ctx *c, struct node_role_fact *r, const 
     return true;
 }
 
-static bool inspect_inline(struct ctx *c, struct node_role_fact *r)
-{
+static bool inspect_inline(struct ctx *c, struct node_role_fact *r) {
     const struct observation *o =
         ctx_read(c, effect_new(c->a, EFFECT_IAM_LIST_ROLE_POLICIES, "RoleName", r->name, NULL), ctx_facts_age(c));
     if (!o)
@@ -180,7 +171,8 @@ static bool inspect_inline(struct ctx *c, struct node_role_fact *r)
     struct strlist names = json_strings(json_array(o->value, "PolicyNames"), c->a);
     for (size_t i = 0; i < names.n; i++) {
         const struct observation *p = ctx_read(
-            c, effect_new(c->a, EFFECT_IAM_GET_ROLE_POLICY, "RoleName", r->name, "PolicyName", names.v[i], NULL), ctx_facts_age(c));
+            c, effect_new(c->a, EFFECT_IAM_GET_ROLE_POLICY, "RoleName", r->name, "PolicyName", names.v[i], NULL),
+            ctx_facts_age(c));
         if (!p)
             complete = false;
         else if (!p->error.code)
@@ -189,8 +181,7 @@ static bool inspect_inline(struct ctx *c, struct node_role_fact *r)
     return complete;
 }
 
-static bool inspect_role(struct ctx *c, enum gate g, struct node_role_fact *r)
-{
+static bool inspect_role(struct ctx *c, enum gate g, struct node_role_fact *r) {
     const struct effect *e = effect_new(c->a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", r->name, NULL);
     const struct observation *o = ctx_read(c, e, ctx_audit_age(c));
     if (!o)
@@ -210,8 +201,7 @@ static bool inspect_role(struct ctx *c, enum gate g, struct node_role_fact *r)
     return inspect_inline(c, r) && complete;
 }
 
-bool observe_node_roles(struct ctx *c, enum gate g)
-{
+bool observe_node_roles(struct ctx *c, enum gate g) {
     c->roles = ARENA_ARRAY(c->a, CIB_NODE_ROLES_MAX, struct node_role_fact);
     c->nroles = 0;
     c->roles_known = true;
@@ -227,10 +217,10 @@ bool observe_node_roles(struct ctx *c, enum gate g)
     return complete;
 }
 
-/* --- who else uses a node role ------------------------------------------------------------------------------------------- */
+/* --- who else uses a node role
+ * ------------------------------------------------------------------------------------------- */
 
-static const char *cluster_tag(const json *instance)
-{
+static const char *cluster_tag(const json *instance) {
     for (const json *t = json_first(json_array(instance, "tagSet")); t; t = t->next)
         if (str_has_prefix(json_str(t, "key"), "kubernetes.io/cluster/"))
             return json_str(t, "key") + strlen("kubernetes.io/cluster/");
@@ -238,26 +228,24 @@ static const char *cluster_tag(const json *instance)
 }
 
 static bool is_declared(const struct ctx *c, const struct node_role_fact *r, const char *profile, const char *instance,
-                        const char *cluster)
-{
+                        const char *cluster) {
     const struct strlist *d = &c->spec->node_role.foreign_consumers;
     for (size_t i = 0; i < d->n; i++)
-        if (str_eq(d->v[i], r->arn) || str_eq(d->v[i], r->name) || str_eq(d->v[i], instance) || str_eq(d->v[i], profile) ||
-            str_eq(name_of_arn(d->v[i]), profile) || (cluster && str_eq(name_of_arn(d->v[i]), cluster)))
+        if (str_eq(d->v[i], r->arn) || str_eq(d->v[i], r->name) || str_eq(d->v[i], instance) ||
+            str_eq(d->v[i], profile) || str_eq(name_of_arn(d->v[i]), profile) ||
+            (cluster && str_eq(name_of_arn(d->v[i]), cluster)))
             return true;
     return false;
 }
 
-static bool is_our_node(const struct ctx *c, const char *instance_id)
-{
+static bool is_our_node(const struct ctx *c, const char *instance_id) {
     for (size_t i = 0; i < c->nnodes; i++)
         if (str_eq(c->nodes[i]->instance_id, instance_id))
             return true;
     return false;
 }
 
-static void judge_consumer(struct ctx *c, struct node_role_fact *r, const char *profile, const json *instance)
-{
+static void judge_consumer(struct ctx *c, struct node_role_fact *r, const char *profile, const json *instance) {
     const char *id = json_str(instance, "instanceId"), *state = json_str(instance, "instanceState.name");
     if (str_eq(state, "terminated") || str_eq(state, "shutting-down") || is_our_node(c, id))
         return;
@@ -267,12 +255,11 @@ static void judge_consumer(struct ctx *c, struct node_role_fact *r, const char *
         return;
     }
     if (!r->foreign)
-        r->foreign = arena_printf(c->a, "instance %s (profile %s%s%s) uses node role %s and is no node of this cluster", str_or(id, "?"),
-                                  profile, cluster ? ", cluster " : "", str_or(cluster, ""), r->name);
+        r->foreign = arena_printf(c->a, "instance %s (profile %s%s%s) uses node role %s and is no node of this cluster",
+                                  str_or(id, "?"), profile, cluster ? ", cluster " : "", str_or(cluster, ""), r->name);
 }
 
-bool observe_consumers(struct ctx *c, struct node_role_fact *r, enum gate g)
-{
+bool observe_consumers(struct ctx *c, struct node_role_fact *r, enum gate g) {
     const struct effect *e = effect_new(c->a, EFFECT_IAM_LIST_INSTANCE_PROFILES_FOR_ROLE, "RoleName", r->name, NULL);
     const struct observation *o = ctx_read(c, e, ctx_audit_age(c));
     if (!o)
@@ -283,8 +270,8 @@ bool observe_consumers(struct ctx *c, struct node_role_fact *r, enum gate g)
     r->foreign = NULL;
     for (const json *p = json_first(json_array(o->value, "InstanceProfiles")); p; p = p->next) {
         const char *arn = json_str(p, "Arn"), *name = json_str(p, "InstanceProfileName");
-        const struct effect *d = effect_new(c->a, EFFECT_EC2_DESCRIBE_INSTANCES, "Filter.1.Name", "iam-instance-profile.arn",
-                                            "Filter.1.Value.1", arn, NULL);
+        const struct effect *d = effect_new(c->a, EFFECT_EC2_DESCRIBE_INSTANCES, "Filter.1.Name",
+                                            "iam-instance-profile.arn", "Filter.1.Value.1", arn, NULL);
         const struct observation *i = ctx_read(c, d, ctx_audit_age(c));
         if (!i) {
             complete = false;

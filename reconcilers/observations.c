@@ -14,15 +14,13 @@ struct observations {
     uint64_t pass;
 };
 
-static void entry_free(void *value)
-{
+static void entry_free(void *value) {
     struct entry *e = value;
     json_free((json *)(uintptr_t)e->o.value);
     free(e);
 }
 
-struct observations *observations_new(void)
-{
+struct observations *observations_new(void) {
     struct observations *o = calloc(1, sizeof *o);
     if (!o)
         die("out of memory");
@@ -31,21 +29,18 @@ struct observations *observations_new(void)
     return o;
 }
 
-void observations_free(struct observations *o)
-{
+void observations_free(struct observations *o) {
     if (!o)
         return;
     strmap_free(o->map);
     free(o);
 }
 
-void observations_begin_pass(struct observations *o)
-{
+void observations_begin_pass(struct observations *o) {
     o->pass++;
 }
 
-static void drop_oldest(struct observations *o)
-{
+static void drop_oldest(struct observations *o) {
     const char *key, *oldest = NULL;
     void *value;
     int64_t at = INT64_MAX;
@@ -61,8 +56,8 @@ static void drop_oldest(struct observations *o)
         strmap_remove(o->map, oldest);
 }
 
-void observations_put(struct observations *o, const char *key, json *value, const struct error *err, int64_t at_boot_ms)
-{
+void observations_put(struct observations *o, const char *key, json *value, const struct error *err,
+                      int64_t at_boot_ms) {
     struct entry *e = calloc(1, sizeof *e);
     if (!e)
         die("out of memory");
@@ -77,14 +72,12 @@ void observations_put(struct observations *o, const char *key, json *value, cons
 }
 
 /* "It is not there" is an answer that may be kept; a refusal or a failure is asked again in the next pass. */
-static bool is_answer(const struct observation *o)
-{
+static bool is_answer(const struct observation *o) {
     return o->error.code == ERR_NONE || o->error.code == ERR_NOT_FOUND;
 }
 
 const struct observation *observations_get(const struct observations *o, const char *key, int64_t now_boot_ms,
-                                           int64_t max_age_ms)
-{
+                                           int64_t max_age_ms) {
     const struct entry *e = strmap_get(o->map, key);
     if (!e)
         return NULL;
@@ -95,8 +88,7 @@ const struct observation *observations_get(const struct observations *o, const c
     return NULL;
 }
 
-void observations_forget_all(struct observations *o)
-{
+void observations_forget_all(struct observations *o) {
     const char *key;
     void *value;
     size_t it = 0;
@@ -104,13 +96,11 @@ void observations_forget_all(struct observations *o)
         strmap_remove(o->map, key);
 }
 
-static bool mentions(const char *key, const char *part)
-{
+static bool mentions(const char *key, const char *part) {
     return part && part[0] && strstr(key, part);
 }
 
-static void forget_mentioning(struct observations *o, const char *a, const char *b)
-{
+static void forget_mentioning(struct observations *o, const char *a, const char *b) {
     const char *key;
     void *value;
     size_t it = 0;
@@ -120,13 +110,11 @@ static void forget_mentioning(struct observations *o, const char *a, const char 
 }
 
 static void put_value(struct observations *o, struct arena *a, enum effect_kind kind, const char *arg, const char *name,
-                      json *value, int64_t at)
-{
+                      json *value, int64_t at) {
     observations_put(o, effect_key(effect_new(a, kind, arg, name, NULL), a), value, NULL, at);
 }
 
-static json *tags_of(const struct effect *e)
-{
+static json *tags_of(const struct effect *e) {
     json *tags = json_new_array();
     json *tag = NULL;
     for (size_t i = 0; i < e->nargs; i++) {
@@ -145,8 +133,8 @@ static json *tags_of(const struct effect *e)
 }
 
 /* The answer of CreateRole is the role: what it leaves out (emulators leave out tags) is what was sent. */
-static void absorb_create_role(struct observations *o, struct arena *a, const struct effect *e, const json *value, int64_t at)
-{
+static void absorb_create_role(struct observations *o, struct arena *a, const struct effect *e, const json *value,
+                               int64_t at) {
     const char *name = effect_arg(e, "RoleName");
     const json *role = json_get(value, "Role");
     if (!json_str(role, "Arn")) {
@@ -165,8 +153,7 @@ static void absorb_create_role(struct observations *o, struct arena *a, const st
 }
 
 static void absorb_create_provider(struct observations *o, struct arena *a, const struct effect *e, const json *value,
-                                   int64_t at)
-{
+                                   int64_t at) {
     const char *arn = json_str(value, "OpenIDConnectProviderArn");
     const char *url = effect_arg(e, "Url");
     if (!arn || !url)
@@ -179,8 +166,7 @@ static void absorb_create_provider(struct observations *o, struct arena *a, cons
     put_value(o, a, EFFECT_IAM_GET_OIDC_PROVIDER, "OpenIDConnectProviderArn", arn, provider, at);
 }
 
-static void absorb_attach(struct observations *o, struct arena *a, const struct effect *e, int64_t at)
-{
+static void absorb_attach(struct observations *o, struct arena *a, const struct effect *e, int64_t at) {
     const char *role = effect_arg(e, "RoleName"), *policy = effect_arg(e, "PolicyArn");
     observations_put(o, effect_key(e, a), NULL, NULL, at); /* that it worked is the proof of S3 */
     const char *key = effect_key(effect_new(a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", role, NULL), a);
@@ -202,8 +188,8 @@ static void absorb_attach(struct observations *o, struct arena *a, const struct 
     observations_put(o, key, value, NULL, at);
 }
 
-static void absorb_aws_success(struct observations *o, struct arena *a, const struct effect *e, const json *value, int64_t at)
-{
+static void absorb_aws_success(struct observations *o, struct arena *a, const struct effect *e, const json *value,
+                               int64_t at) {
     if (e->kind == EFFECT_IAM_CREATE_ROLE) {
         absorb_create_role(o, a, e, value, at);
     } else if (e->kind == EFFECT_IAM_CREATE_OIDC_PROVIDER) {
@@ -217,15 +203,13 @@ static void absorb_aws_success(struct observations *o, struct arena *a, const st
 }
 
 /* Surely nothing was changed: what was known still stands. */
-static bool was_refused(enum err_code code)
-{
-    return code == ERR_FORBIDDEN || code == ERR_UNAUTHORIZED || code == ERR_NO_CREDENTIALS || code == ERR_EXPIRED_CREDENTIALS ||
-           code == ERR_THROTTLED || code == ERR_UNREACHABLE || code == ERR_CANCELLED;
+static bool was_refused(enum err_code code) {
+    return code == ERR_FORBIDDEN || code == ERR_UNAUTHORIZED || code == ERR_NO_CREDENTIALS ||
+           code == ERR_EXPIRED_CREDENTIALS || code == ERR_THROTTLED || code == ERR_UNREACHABLE || code == ERR_CANCELLED;
 }
 
 void observations_absorb(struct observations *o, const struct effect *write, const json *value, const struct error *err,
-                         int64_t at_boot_ms)
-{
+                         int64_t at_boot_ms) {
     if (err && was_refused(err->code))
         return;
     if (effect_service(write->kind) == SERVICE_KUBERNETES) {

@@ -4,32 +4,28 @@
 #include "reconcilers/context.h"
 #include "reconcilers/policy_document.h"
 
-const struct effect *effect_attach(struct ctx *c, const char *role, const char *policy)
-{
+const struct effect *effect_attach(struct ctx *c, const char *role, const char *policy) {
     return effect_new(c->a, EFFECT_IAM_ATTACH_ROLE_POLICY, "RoleName", role, "PolicyArn", policy, NULL);
 }
 
-static bool is_aws_managed(const char *arn)
-{
+static bool is_aws_managed(const char *arn) {
     return arn && strstr(arn, ":iam::aws:policy/") != NULL;
 }
 
-static bool is_our_ipv6_policy(const struct ctx *c, const char *arn)
-{
+static bool is_our_ipv6_policy(const struct ctx *c, const char *arn) {
     return c->spec->permissions.policy_arns.n == 0 && c->ipv6 && str_eq(arn, c->target_policies.v[0]);
 }
 
-static const struct effect *create_ipv6_policy(struct ctx *c)
-{
-    return effect_new(c->a, EFFECT_IAM_CREATE_POLICY, "PolicyName", name_ipv6_policy(c->role_name, c->a), "Path", c->role_path,
-                      "PolicyDocument", ipv6_policy_build(c->partition, c->a), "Description",
+static const struct effect *create_ipv6_policy(struct ctx *c) {
+    return effect_new(c->a, EFFECT_IAM_CREATE_POLICY, "PolicyName", name_ipv6_policy(c->role_name, c->a), "Path",
+                      c->role_path, "PolicyDocument", ipv6_policy_build(c->partition, c->a), "Description",
                       "What the Amazon VPC CNI needs in an IPv6 cluster", "Tags.member.1.Key", TAG_MANAGED_BY,
-                      "Tags.member.1.Value", TAG_MANAGED_BY_VALUE, "Tags.member.2.Key", TAG_CLUSTER, "Tags.member.2.Value",
-                      c->cluster_arn, "Tags.member.3.Key", TAG_BINDING, "Tags.member.3.Value", c->b->name, NULL);
+                      "Tags.member.1.Value", TAG_MANAGED_BY_VALUE, "Tags.member.2.Key", TAG_CLUSTER,
+                      "Tags.member.2.Value", c->cluster_arn, "Tags.member.3.Key", TAG_BINDING, "Tags.member.3.Value",
+                      c->b->name, NULL);
 }
 
-static bool plan_absent_policy(struct ctx *c, const char *arn)
-{
+static bool plan_absent_policy(struct ctx *c, const char *arn) {
     if (!is_our_ipv6_policy(c, arn))
         return ctx_stall(c, G2, REASON_POLICY_NOT_FOUND,
                          "policy %s does not exist; create it, or correct spec.permissions.policyARNs", arn);
@@ -42,8 +38,7 @@ static bool plan_absent_policy(struct ctx *c, const char *arn)
 }
 
 /* The default version's document of a customer policy; NULL: missing reads, or the gate was answered already. */
-static const char *policy_text(struct ctx *c, const char *arn, const json **policy)
-{
+static const char *policy_text(struct ctx *c, const char *arn, const json **policy) {
     const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_POLICY, "PolicyArn", arn, NULL);
     const struct observation *o = ctx_read(c, e, ctx_audit_age(c));
     if (!o)
@@ -65,8 +60,7 @@ static const char *policy_text(struct ctx *c, const char *arn, const json **poli
 }
 
 /* IAM keeps five versions: the oldest that is not the default goes first. */
-static bool make_room_for_version(struct ctx *c, const char *arn)
-{
+static bool make_room_for_version(struct ctx *c, const char *arn) {
     const struct effect *e = effect_new(c->a, EFFECT_IAM_LIST_POLICY_VERSIONS, "PolicyArn", arn, NULL);
     const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
     if (!o)
@@ -81,16 +75,18 @@ static bool make_room_for_version(struct ctx *c, const char *arn)
             (!oldest || strcmp(str_or(json_str(it, "CreateDate"), ""), str_or(json_str(oldest, "CreateDate"), "")) < 0))
             oldest = it;
     ctx_step(c, G2,
-             effect_new(c->a, EFFECT_IAM_DELETE_POLICY_VERSION, "PolicyArn", arn, "VersionId", json_str(oldest, "VersionId"), NULL),
-             "a policy has at most five versions", "- delete version %s of IAM policy %s", str_or(json_str(oldest, "VersionId"), "?"), arn);
+             effect_new(c->a, EFFECT_IAM_DELETE_POLICY_VERSION, "PolicyArn", arn, "VersionId",
+                        json_str(oldest, "VersionId"), NULL),
+             "a policy has at most five versions", "- delete version %s of IAM policy %s",
+             str_or(json_str(oldest, "VersionId"), "?"), arn);
     return ctx_wait(c, G2, REASON_REPAIRING, 0, "policy %s has five versions, the oldest is to be deleted", arn);
 }
 
-static bool repair_ipv6_policy(struct ctx *c, const char *arn, const json *policy)
-{
+static bool repair_ipv6_policy(struct ctx *c, const char *arn, const json *policy) {
     bool ours = false;
     for (const json *it = json_first(json_get(policy, "Tags")); it; it = it->next)
-        ours = ours || (str_eq_nocase(json_str(it, "Key"), TAG_CLUSTER) && str_eq(json_str(it, "Value"), c->cluster_arn));
+        ours =
+            ours || (str_eq_nocase(json_str(it, "Key"), TAG_CLUSTER) && str_eq(json_str(it, "Value"), c->cluster_arn));
     if (!ours)
         return ctx_stall(c, G2, REASON_POLICY_NOT_OURS,
                          "policy %s lacks CNI actions and was not made by this binding; correct it, or name another in "
@@ -105,8 +101,7 @@ static bool repair_ipv6_policy(struct ctx *c, const char *arn, const json *polic
     return ctx_wait(c, G2, REASON_REPAIRING, 0, "policy %s is to be updated", arn);
 }
 
-static bool check_coverage(struct ctx *c)
-{
+static bool check_coverage(struct ctx *c) {
     struct strlist documents = {0};
     const struct strlist *arns = &c->target_policies;
     for (size_t i = 0; i < arns->n; i++) {
@@ -126,20 +121,19 @@ static bool check_coverage(struct ctx *c)
     if (missing.n == 0)
         return true;
     return ctx_stall(c, G2, REASON_PERMISSIONS_INCOMPLETE,
-                     "the policies in spec.permissions.policyARNs do not allow %s, which the VPC CNI needs; add them or name another policy",
+                     "the policies in spec.permissions.policyARNs do not allow %s, which the VPC CNI needs; add them "
+                     "or name another policy",
                      strlist_join(&missing, ", ", c->a));
 }
 
-static bool has_policy(const json *attached, const char *arn)
-{
+static bool has_policy(const json *attached, const char *arn) {
     for (const json *it = json_first(json_array(attached, "AttachedPolicies")); it; it = it->next)
         if (str_eq(json_str(it, "PolicyArn"), arn))
             return true;
     return false;
 }
 
-static bool plan_attachments(struct ctx *c)
-{
+static bool plan_attachments(struct ctx *c) {
     const struct effect *e = effect_new(c->a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", c->role_name, NULL);
     const struct observation *o = c->role_present ? ctx_read(c, e, ctx_audit_age(c)) : NULL;
     if (c->role_present && !o)
@@ -151,10 +145,11 @@ static bool plan_attachments(struct ctx *c)
         if (o && has_policy(o->value, arn))
             continue;
         if (c->spec->role.management == CIB_REFERENCE)
-            return ctx_stall(c, G2, REASON_ROLE_NOT_READY,
-                             "role %s is only referenced and lacks policy %s; attach it: aws iam attach-role-policy --role-name %s "
-                             "--policy-arn %s",
-                             c->role_name, arn, c->role_name, arn);
+            return ctx_stall(
+                c, G2, REASON_ROLE_NOT_READY,
+                "role %s is only referenced and lacks policy %s; attach it: aws iam attach-role-policy --role-name %s "
+                "--policy-arn %s",
+                c->role_name, arn, c->role_name, arn);
         struct step *step = ctx_step(c, G2, effect_attach(c, c->role_name, arn), "what the VPC CNI needs",
                                      "+ attach %s to IAM role %s", arn, c->role_name);
         step->event_reason = "PolicyAttached";
@@ -164,8 +159,7 @@ static bool plan_attachments(struct ctx *c)
     return true;
 }
 
-static bool boundary_denies(const json *value, struct strlist *denied, struct arena *a)
-{
+static bool boundary_denies(const json *value, struct strlist *denied, struct arena *a) {
     for (const json *it = json_first(json_array(value, "EvaluationResults")); it; it = it->next)
         if (!json_bool(it, "PermissionsBoundaryDecisionDetail.AllowedByPermissionsBoundary", true))
             strlist_add(denied, str_or(json_str(it, "EvalActionName"), "?"), a);
@@ -173,16 +167,14 @@ static bool boundary_denies(const json *value, struct strlist *denied, struct ar
 }
 
 /* Only a hint (G2): asked where a boundary is, and an implementation without the simulator is no reason to stop. */
-static bool check_boundary(struct ctx *c)
-{
+static bool check_boundary(struct ctx *c) {
     const struct effect *get = effect_new(c->a, EFFECT_IAM_GET_ROLE, "RoleName", c->role_name, NULL);
     const struct observation *role = ctx_read(c, get, ctx_audit_age(c));
     if (!role)
         return false;
     if (!json_str(role->value, "Role.PermissionsBoundary.PermissionsBoundaryArn"))
         return true;
-    struct effect *e =
-        effect_new(c->a, EFFECT_IAM_SIMULATE_PRINCIPAL_POLICY, "PolicySourceArn", c->role_arn, NULL);
+    struct effect *e = effect_new(c->a, EFFECT_IAM_SIMULATE_PRINCIPAL_POLICY, "PolicySourceArn", c->role_arn, NULL);
     struct strlist actions = cni_actions(c->ipv6, c->a), denied = {0};
     for (size_t i = 0; i < actions.n; i++)
         effect_add_arg(e, c->a, arena_printf(c->a, "ActionNames.member.%zu", i + 1), actions.v[i]);
@@ -192,12 +184,11 @@ static bool check_boundary(struct ctx *c)
     if (o->error.code || !boundary_denies(o->value, &denied, c->a))
         return true;
     return ctx_stall(c, G2, REASON_BOUNDARY_DENIES,
-                     "the permissions boundary of role %s takes away %s; extend the boundary or use a role without it", c->role_name,
-                     strlist_join(&denied, ", ", c->a));
+                     "the permissions boundary of role %s takes away %s; extend the boundary or use a role without it",
+                     c->role_name, strlist_join(&denied, ", ", c->a));
 }
 
-bool plan_permissions(struct ctx *c)
-{
+bool plan_permissions(struct ctx *c) {
     c->s->policies.arns = c->target_policies;
     bool coverage = check_coverage(c);
     if (!coverage && !c->role_present) {

@@ -4,15 +4,13 @@
 #include "reconcilers/context.h"
 #include "reconcilers/policy_document.h"
 
-static const char *audience_defect(struct ctx *c, const struct pod_view *p)
-{
+static const char *audience_defect(struct ctx *c, const struct pod_view *p) {
     if (str_eq(p->token_audience, TRUST_AUDIENCE))
         return NULL;
     return arena_printf(c->a, "its token is for audience %s", str_or(p->token_audience, "unknown"));
 }
 
-static const char *outranked_defect(struct ctx *c, const struct pod_view *p)
-{
+static const char *outranked_defect(struct ctx *c, const struct pod_view *p) {
     for (size_t i = 0; i < p->ncontainers; i++)
         if (p->containers[i].outranked_by)
             return arena_printf(c->a, "%s in container %s outranks the identity", p->containers[i].outranked_by,
@@ -21,15 +19,13 @@ static const char *outranked_defect(struct ctx *c, const struct pod_view *p)
 }
 
 /* S2: "created after the annotation": whole seconds, and a little for two clocks. */
-static bool created_too_early(const struct ctx *c, const struct pod_view *p)
-{
+static bool created_too_early(const struct ctx *c, const struct pod_view *p) {
     enum { CLOCK_SLACK_MS = 5000 };
     return str_eq(c->s->rollout.role_arn, c->role_arn) && c->s->rollout.annotated_ms > 0 &&
            p->meta.creation_ms + CLOCK_SLACK_MS < c->s->rollout.annotated_ms;
 }
 
-static void judge(struct ctx *c, const struct pod_view *p, struct pod_fact *f)
-{
+static void judge(struct ctx *c, const struct pod_view *p, struct pod_fact *f) {
     const char *role = NULL;
     enum pod_credential credential = pod_credential(p, &role);
     f->pod = p;
@@ -53,8 +49,7 @@ static void judge(struct ctx *c, const struct pod_view *p, struct pod_fact *f)
     }
 }
 
-void observe_pods(struct ctx *c)
-{
+void observe_pods(struct ctx *c) {
     c->pods = ARENA_ARRAY(c->a, c->w->npods ? c->w->npods : 1, struct pod_fact);
     c->npods = c->ntarget = c->ntarget_ready = c->nnode = c->nother = c->nready = 0;
     for (size_t i = 0; i < c->w->npods; i++) {
@@ -73,8 +68,7 @@ void observe_pods(struct ctx *c)
     c->s->nodes.proven = (int64_t)c->ntarget_ready;
 }
 
-const struct pod_fact *pick_pod(const struct ctx *c, bool (*wanted)(const struct pod_fact *p))
-{
+const struct pod_fact *pick_pod(const struct ctx *c, bool (*wanted)(const struct pod_fact *p)) {
     const struct pod_fact *best = NULL;
     for (size_t i = 0; i < c->npods; i++) {
         const struct pod_fact *f = &c->pods[i];
@@ -86,47 +80,44 @@ const struct pod_fact *pick_pod(const struct ctx *c, bool (*wanted)(const struct
     return best;
 }
 
-bool daemon_set_settled(const struct ctx *c)
-{
+bool daemon_set_settled(const struct ctx *c) {
     const struct daemon_set_view *ds = c->w->daemon_set;
     if (!ds || ds->meta.generation != ds->observed_generation)
         return false;
-    return ds->desired <= ds->current && (ds->on_delete || ds->desired <= ds->updated) && ds->desired <= ds->available &&
-           ds->desired <= ds->ready_count;
+    return ds->desired <= ds->current && (ds->on_delete || ds->desired <= ds->updated) &&
+           ds->desired <= ds->available && ds->desired <= ds->ready_count;
 }
 
-bool pods_all_present(const struct ctx *c)
-{
+bool pods_all_present(const struct ctx *c) {
     const struct daemon_set_view *ds = c->w->daemon_set;
     size_t ours_ready = 0, terminating = 0;
     for (size_t i = 0; i < c->npods; i++)
         ours_ready += c->pods[i].ours && c->pods[i].ready;
     for (size_t i = 0; i < c->w->npods; i++)
         terminating += c->w->pods[i]->meta.deletion_ms != 0;
-    return ds && terminating == 0 && ours_ready >= (size_t)(ds->desired > 0 ? ds->desired : 0) && ours_ready == c->npods;
+    return ds && terminating == 0 && ours_ready >= (size_t)(ds->desired > 0 ? ds->desired : 0) &&
+           ours_ready == c->npods;
 }
 
 /* Where nothing worked before us, only the pods that have the role can be expected to be Ready (S9: bootstrap). */
-bool pods_fit(const struct ctx *c)
-{
+bool pods_fit(const struct ctx *c) {
     const struct daemon_set_view *ds = c->w->daemon_set;
     if (c->s->prior.worked)
         return pods_all_present(c);
     size_t terminating = 0;
     for (size_t i = 0; i < c->w->npods; i++)
         terminating += c->w->pods[i]->meta.deletion_ms != 0;
-    return terminating == 0 && c->ntarget_ready == c->ntarget && c->npods >= (size_t)(ds->desired > 0 ? ds->desired : 0);
+    return terminating == 0 && c->ntarget_ready == c->ntarget &&
+           c->npods >= (size_t)(ds->desired > 0 ? ds->desired : 0);
 }
 
-const struct effect *effect_delete_pod(struct ctx *c, const struct pod_view *p)
-{
+const struct effect *effect_delete_pod(struct ctx *c, const struct pod_view *p) {
     return effect_new(c->a, EFFECT_K8S_DELETE, "resource", "pods", "namespace", p->meta.ns, "name", p->meta.name, "uid",
                       p->meta.uid, "resourceVersion", p->meta.resource_version, NULL);
 }
 
 /* What the DaemonSet controller would create, asked of the API server without creating it (G4). */
-static const struct effect *effect_dry_run(struct ctx *c)
-{
+static const struct effect *effect_dry_run(struct ctx *c) {
     json *pod = json_dup(c->w->daemon_set->template_pod);
     json_add_str(pod, "apiVersion", "v1");
     json_add_str(pod, "kind", "Pod");
@@ -141,8 +132,7 @@ static const struct effect *effect_dry_run(struct ctx *c)
     return e;
 }
 
-bool dry_run_role(struct ctx *c, enum gate g, int64_t max_age_ms, const char **role_arn)
-{
+bool dry_run_role(struct ctx *c, enum gate g, int64_t max_age_ms, const char **role_arn) {
     *role_arn = NULL;
     const struct effect *e = effect_dry_run(c);
     const struct observation *o = ctx_read(c, e, max_age_ms);
@@ -158,7 +148,8 @@ bool dry_run_role(struct ctx *c, enum gate g, int64_t max_age_ms, const char **r
     struct pod_view *p = pod_decode(admitted, &err);
     json_free(admitted);
     if (!p)
-        return ctx_wait(c, g, REASON_UNAVAILABLE, RETRY_MS, "the dry run of an aws-node pod could not be read: %s", err.message);
+        return ctx_wait(c, g, REASON_UNAVAILABLE, RETRY_MS, "the dry run of an aws-node pod could not be read: %s",
+                        err.message);
     const char *role = NULL;
     if (pod_credential(p, &role) == POD_CREDENTIAL_IRSA && str_eq(p->token_audience, TRUST_AUDIENCE))
         *role_arn = arena_strdup(c->a, role);

@@ -6,9 +6,9 @@
 
 #include "platform/base/json.h"
 
-/* Statement is one object or a list of them; anything else is no policy, and must not be replaced as if it said nothing. */
-static bool statements_are_readable(const json *doc)
-{
+/* Statement is one object or a list of them; anything else is no policy, and must not be replaced as if it said
+ * nothing. */
+static bool statements_are_readable(const json *doc) {
     const json *s = json_get(doc, "Statement");
     if (!s || json_is_object(s))
         return true;
@@ -20,8 +20,7 @@ static bool statements_are_readable(const json *doc)
     return true;
 }
 
-static json *parse(const char *text)
-{
+static json *parse(const char *text) {
     struct error err;
     if (!text || strlen(text) > POLICY_DOCUMENT_MAX)
         return NULL;
@@ -33,19 +32,16 @@ static json *parse(const char *text)
     return j;
 }
 
-static const json *first_statement(const json *doc)
-{
+static const json *first_statement(const json *doc) {
     const json *s = json_get(doc, "Statement");
     return json_is_array(s) ? json_first(s) : (json_is_object(s) ? s : NULL);
 }
 
-static const json *next_statement(const json *doc, const json *s)
-{
+static const json *next_statement(const json *doc, const json *s) {
     return json_is_array(json_get(doc, "Statement")) ? s->next : NULL;
 }
 
-static bool is_one_string(const json *v, const char *want, bool ignore_case)
-{
+static bool is_one_string(const json *v, const char *want, bool ignore_case) {
     if (json_is_array(v)) {
         if (json_array_size(v) != 1)
             return false;
@@ -56,24 +52,21 @@ static bool is_one_string(const json *v, const char *want, bool ignore_case)
     return ignore_case ? str_eq_nocase(v->valuestring, want) : str_eq(v->valuestring, want);
 }
 
-static size_t member_count(const json *object)
-{
+static size_t member_count(const json *object) {
     size_t n = 0;
     for (const json *it = json_first(object); it; it = it->next)
         n++;
     return n;
 }
 
-static const json *member_nocase(const json *object, const char *key)
-{
+static const json *member_nocase(const json *object, const char *key) {
     for (const json *it = json_first(object); it; it = it->next)
         if (str_eq_nocase(it->string, key))
             return it;
     return NULL;
 }
 
-static bool conditions_are_exact(const json *condition, const struct trust_want *w, struct arena *a)
-{
+static bool conditions_are_exact(const json *condition, const struct trust_want *w, struct arena *a) {
     if (!json_is_object(condition) || member_count(condition) != 1)
         return false;
     const json *equals = member_nocase(condition, "StringEquals");
@@ -84,8 +77,7 @@ static bool conditions_are_exact(const json *condition, const struct trust_want 
            is_one_string(member_nocase(equals, sub), TRUST_SUBJECT, false);
 }
 
-static bool only_known_members(const json *statement)
-{
+static bool only_known_members(const json *statement) {
     static const char *const known[] = {"Sid", "Effect", "Principal", "Action", "Condition"};
     for (const json *it = json_first(statement); it; it = it->next) {
         bool found = false;
@@ -97,8 +89,7 @@ static bool only_known_members(const json *statement)
     return true;
 }
 
-static bool statement_is_exact(const json *s, const struct trust_want *w, struct arena *a)
-{
+static bool statement_is_exact(const json *s, const struct trust_want *w, struct arena *a) {
     const json *principal = json_get(s, "Principal");
     return only_known_members(s) && str_eq(json_str(s, "Effect"), "Allow") && json_is_object(principal) &&
            member_count(principal) == 1 && is_one_string(json_get(principal, "Federated"), w->provider_arn, false) &&
@@ -106,13 +97,11 @@ static bool statement_is_exact(const json *s, const struct trust_want *w, struct
            conditions_are_exact(json_get(s, "Condition"), w, a);
 }
 
-static bool statement_is_ours(const json *s, const struct trust_want *w, struct arena *a)
-{
+static bool statement_is_ours(const json *s, const struct trust_want *w, struct arena *a) {
     return str_eq(json_str(s, "Sid"), TRUST_SID) || statement_is_exact(s, w, a);
 }
 
-static bool names(const json *v, const char *text)
-{
+static bool names(const json *v, const char *text) {
     if (json_is_string(v))
         return str_eq(v->valuestring, text);
     for (const json *it = json_is_array(v) ? json_first(v) : NULL; it; it = it->next)
@@ -121,19 +110,16 @@ static bool names(const json *v, const char *text)
     return false;
 }
 
-static bool statement_names_provider(const json *s, const char *provider_arn)
-{
+static bool statement_names_provider(const json *s, const char *provider_arn) {
     return names(json_path(s, "Principal.Federated"), provider_arn);
 }
 
-static bool has_exact_sub(const json *s, const struct trust_want *w, struct arena *a)
-{
+static bool has_exact_sub(const json *s, const struct trust_want *w, struct arena *a) {
     const json *equals = member_nocase(json_get(s, "Condition"), "StringEquals");
     return member_nocase(equals, arena_printf(a, "%s:sub", w->issuer)) != NULL;
 }
 
-static json *our_statement(const struct trust_want *w, struct arena *a)
-{
+static json *our_statement(const struct trust_want *w, struct arena *a) {
     json *s = json_object();
     json_add_str(s, "Sid", TRUST_SID);
     json_add_str(s, "Effect", "Allow");
@@ -145,23 +131,20 @@ static json *our_statement(const struct trust_want *w, struct arena *a)
     return s;
 }
 
-static char *print_and_free(json *j, struct arena *a)
-{
+static char *print_and_free(json *j, struct arena *a) {
     char *text = json_print_arena(j, a);
     json_free(j);
     return text;
 }
 
-char *trust_build(const struct trust_want *w, struct arena *a)
-{
+char *trust_build(const struct trust_want *w, struct arena *a) {
     json *doc = json_object();
     json_add_str(doc, "Version", "2012-10-17");
     json_push(json_add_array(doc, "Statement"), our_statement(w, a));
     return print_and_free(doc, a);
 }
 
-bool trust_examine(const char *document, const struct trust_want *w, struct trust_report *out, struct arena *a)
-{
+bool trust_examine(const char *document, const struct trust_want *w, struct trust_report *out, struct arena *a) {
     memset(out, 0, sizeof *out);
     json *doc = parse(document);
     if (!doc)
@@ -183,8 +166,7 @@ bool trust_examine(const char *document, const struct trust_want *w, struct trus
 }
 
 /* All statements that are not ours, in their order, in a new array. */
-static json *foreign_statements(const json *doc, const struct trust_want *w, struct arena *a)
-{
+static json *foreign_statements(const json *doc, const struct trust_want *w, struct arena *a) {
     json *kept = json_new_array();
     for (const json *s = first_statement(doc); s; s = next_statement(doc, s))
         if (!statement_is_ours(s, w, a))
@@ -192,8 +174,7 @@ static json *foreign_statements(const json *doc, const struct trust_want *w, str
     return kept;
 }
 
-char *trust_merge(const char *document, const struct trust_want *w, struct arena *a)
-{
+char *trust_merge(const char *document, const struct trust_want *w, struct arena *a) {
     json *doc = parse(document);
     if (!doc)
         return NULL;
@@ -206,8 +187,7 @@ char *trust_merge(const char *document, const struct trust_want *w, struct arena
 }
 
 /* By the Sid alone: an equal statement without it was there before us, in a role that was adopted (S5). */
-char *trust_without(const char *document, struct arena *a)
-{
+char *trust_without(const char *document, struct arena *a) {
     json *doc = parse(document);
     if (!doc)
         return NULL;
@@ -228,8 +208,7 @@ char *trust_without(const char *document, struct arena *a)
     return print_and_free(doc, a);
 }
 
-bool trust_names_provider(const char *document, const char *provider_arn, struct arena *a)
-{
+bool trust_names_provider(const char *document, const char *provider_arn, struct arena *a) {
     (void)a;
     json *doc = parse(document);
     /* A document that cannot be read might name it: the careful answer keeps the provider. */
@@ -240,18 +219,24 @@ bool trust_names_provider(const char *document, const char *provider_arn, struct
     return found;
 }
 
-static const char *const ipv4_actions[] = {
-    "ec2:AssignPrivateIpAddresses", "ec2:AttachNetworkInterface",   "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",   "ec2:DescribeInstances",        "ec2:DescribeTags",
-    "ec2:DescribeNetworkInterfaces", "ec2:DescribeInstanceTypes",   "ec2:DescribeSubnets",
-    "ec2:DetachNetworkInterface",   "ec2:ModifyNetworkInterfaceAttribute", "ec2:UnassignPrivateIpAddresses",
-    "ec2:CreateTags"};
+static const char *const ipv4_actions[] = {"ec2:AssignPrivateIpAddresses",
+                                           "ec2:AttachNetworkInterface",
+                                           "ec2:CreateNetworkInterface",
+                                           "ec2:DeleteNetworkInterface",
+                                           "ec2:DescribeInstances",
+                                           "ec2:DescribeTags",
+                                           "ec2:DescribeNetworkInterfaces",
+                                           "ec2:DescribeInstanceTypes",
+                                           "ec2:DescribeSubnets",
+                                           "ec2:DetachNetworkInterface",
+                                           "ec2:ModifyNetworkInterfaceAttribute",
+                                           "ec2:UnassignPrivateIpAddresses",
+                                           "ec2:CreateTags"};
 static const char *const ipv6_actions[] = {
     "ec2:AssignIpv6Addresses", "ec2:DescribeInstances",         "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets",
     "ec2:DescribeTags",        "ec2:DescribeNetworkInterfaces", "ec2:DescribeInstanceTypes",  "ec2:CreateTags"};
 
-struct strlist cni_actions(bool ipv6, struct arena *a)
-{
+struct strlist cni_actions(bool ipv6, struct arena *a) {
     struct strlist l = {0};
     const char *const *from = ipv6 ? ipv6_actions : ipv4_actions;
     size_t n = ipv6 ? sizeof ipv6_actions / sizeof *ipv6_actions : sizeof ipv4_actions / sizeof *ipv4_actions;
@@ -260,8 +245,7 @@ struct strlist cni_actions(bool ipv6, struct arena *a)
     return l;
 }
 
-char *ipv6_policy_build(const char *partition, struct arena *a)
-{
+char *ipv6_policy_build(const char *partition, struct arena *a) {
     json *doc = json_object();
     json_add_str(doc, "Version", "2012-10-17");
     json *statements = json_add_array(doc, "Statement");
@@ -281,8 +265,7 @@ char *ipv6_policy_build(const char *partition, struct arena *a)
 }
 
 /* IAM wildcards: '*' any run, '?' any one; action names ignore case. Iterative: no blow-up on hostile patterns. */
-static bool wildcard_match(const char *pattern, const char *text)
-{
+static bool wildcard_match(const char *pattern, const char *text) {
     const char *star = NULL, *mark = NULL;
     while (*text) {
         if (*pattern == '*') {
@@ -303,8 +286,7 @@ static bool wildcard_match(const char *pattern, const char *text)
     return *pattern == '\0';
 }
 
-static bool list_matches(const json *v, const char *action)
-{
+static bool list_matches(const json *v, const char *action) {
     if (json_is_string(v))
         return wildcard_match(v->valuestring, action);
     for (const json *it = json_is_array(v) ? json_first(v) : NULL; it; it = it->next)
@@ -313,16 +295,14 @@ static bool list_matches(const json *v, const char *action)
     return false;
 }
 
-static bool statement_speaks_of(const json *s, const char *action)
-{
+static bool statement_speaks_of(const json *s, const char *action) {
     const json *not_action = json_get(s, "NotAction");
     if (not_action)
         return !list_matches(not_action, action);
     return list_matches(json_get(s, "Action"), action);
 }
 
-static void document_verdict(const char *text, const char *action, bool *allowed, bool *denied)
-{
+static void document_verdict(const char *text, const char *action, bool *allowed, bool *denied) {
     json *doc = parse(text);
     for (const json *s = first_statement(doc); s; s = next_statement(doc, s)) {
         if (!statement_speaks_of(s, action))
@@ -335,8 +315,7 @@ static void document_verdict(const char *text, const char *action, bool *allowed
     json_free(doc);
 }
 
-struct strlist policy_missing_actions(const struct strlist *documents, const struct strlist *actions, struct arena *a)
-{
+struct strlist policy_missing_actions(const struct strlist *documents, const struct strlist *actions, struct arena *a) {
     struct strlist missing = {0};
     for (size_t i = 0; i < actions->n; i++) {
         bool allowed = false, denied = false;
@@ -348,8 +327,7 @@ struct strlist policy_missing_actions(const struct strlist *documents, const str
     return missing;
 }
 
-struct strlist policy_cni_grants(const char *document, struct arena *a)
-{
+struct strlist policy_cni_grants(const char *document, struct arena *a) {
     static const char *const writing[] = {"ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
                                           "ec2:AttachNetworkInterface",   "ec2:CreateNetworkInterface",
                                           "ec2:DeleteNetworkInterface",   "ec2:DetachNetworkInterface",

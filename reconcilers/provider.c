@@ -4,18 +4,17 @@
 #include "reconcilers/context.h"
 #include "reconcilers/policy_document.h"
 
-static void add_tag(const struct ctx *c, struct effect *e, int *n, const char *key, const char *value)
-{
+static void add_tag(const struct ctx *c, struct effect *e, int *n, const char *key, const char *value) {
     ++*n;
     effect_add_arg(e, c->a, arena_printf(c->a, "Tags.member.%d.Key", *n), key);
     effect_add_arg(e, c->a, arena_printf(c->a, "Tags.member.%d.Value", *n), value);
 }
 
-static const struct effect *create_provider(struct ctx *c)
-{
+static const struct effect *create_provider(struct ctx *c) {
     /* No thumbprint: IAM fetches it, and from inside a VPC the issuer's host may not resolve (aws.md 1.7). */
-    struct effect *e = effect_new(c->a, EFFECT_IAM_CREATE_OIDC_PROVIDER, "Url", arena_printf(c->a, "https://%s", c->issuer),
-                                  "ClientIDList.member.1", TRUST_AUDIENCE, NULL);
+    struct effect *e =
+        effect_new(c->a, EFFECT_IAM_CREATE_OIDC_PROVIDER, "Url", arena_printf(c->a, "https://%s", c->issuer),
+                   "ClientIDList.member.1", TRUST_AUDIENCE, NULL);
     int n = 0;
     add_tag(c, e, &n, TAG_MANAGED_BY, TAG_MANAGED_BY_VALUE);
     add_tag(c, e, &n, TAG_CLUSTER, c->cluster_arn);
@@ -23,8 +22,7 @@ static const struct effect *create_provider(struct ctx *c)
     return e;
 }
 
-bool plan_provider(struct ctx *c)
-{
+bool plan_provider(struct ctx *c) {
     if (c->spec->identity != CIB_IDENTITY_IRSA) {
         ctx_gate_not_applicable(c, G1, "identity NodeRole needs no provider");
         return true;
@@ -50,9 +48,10 @@ bool plan_provider(struct ctx *c)
         ctx_step(c, G1,
                  effect_new(c->a, EFFECT_IAM_ADD_CLIENT_ID, "OpenIDConnectProviderArn", c->provider_arn, "ClientID",
                             TRUST_AUDIENCE, NULL),
-                 "without the audience STS answers: Incorrect token audience", "~ add audience %s to IAM OIDC provider %s",
-                 TRUST_AUDIENCE, c->provider_arn);
+                 "without the audience STS answers: Incorrect token audience",
+                 "~ add audience %s to IAM OIDC provider %s", TRUST_AUDIENCE, c->provider_arn);
         return ctx_wait(c, G1, REASON_REPAIRING, 0, "the provider lacks the audience %s", TRUST_AUDIENCE);
     }
-    return ctx_pass(c, G1, REASON_VERIFIED, "%s serves %s with audience %s", c->provider_arn, c->issuer, TRUST_AUDIENCE);
+    return ctx_pass(c, G1, REASON_VERIFIED, "%s serves %s with audience %s", c->provider_arn, c->issuer,
+                    TRUST_AUDIENCE);
 }

@@ -3,8 +3,7 @@
 
 #include "reconcilers/context.h"
 
-static bool cutover_is_due(const struct ctx *c)
-{
+static bool cutover_is_due(const struct ctx *c) {
     const struct cib_status *s = c->s;
     if (c->spec->node_role.detach == CIB_DETACH_NEVER)
         return false;
@@ -12,8 +11,7 @@ static bool cutover_is_due(const struct ctx *c)
     return open_approval || (c->spec->node_role.detach == CIB_DETACH_AUTOMATIC && !s->guard.fired);
 }
 
-static bool everything_holds(const struct ctx *c)
-{
+static bool everything_holds(const struct ctx *c) {
     for (int g = G1; g <= G6; g++) {
         enum cib_gate_state state = c->s->gates[g].state;
         if (state != CIB_GATE_PASSED && state != CIB_GATE_NOT_APPLICABLE)
@@ -25,18 +23,17 @@ static bool everything_holds(const struct ctx *c)
     return n && str_eq(n->reason, REASON_OTHER_GRANT);
 }
 
-static void set_abnormal(struct ctx *c, const char *type, bool on, const char *reason, const char *message)
-{
+static void set_abnormal(struct ctx *c, const char *type, bool on, const char *reason, const char *message) {
     if (on)
         ctx_condition(c, type, CIB_CONDITION_TRUE, reason, message);
     else
         cib_condition_remove(c->s, type);
 }
 
-static void report_reading_mode(struct ctx *c)
-{
+static void report_reading_mode(struct ctx *c) {
     size_t n = c->s->plan.steps.n;
-    const char *message = arena_printf(c->a, "%zu steps would be taken, see status.plan.steps; set spec.mode: Enforce to take them", n);
+    const char *message =
+        arena_printf(c->a, "%zu steps would be taken, see status.plan.steps; set spec.mode: Enforce to take them", n);
     set_abnormal(c, "Reconciling", false, NULL, NULL);
     if (n == 0 && everything_holds(c))
         ctx_condition(c, "Ready", CIB_CONDITION_TRUE, REASON_UP_TO_DATE, "nothing would be changed");
@@ -44,8 +41,7 @@ static void report_reading_mode(struct ctx *c)
         ctx_condition(c, "Ready", CIB_CONDITION_FALSE, REASON_PLANNED, message);
 }
 
-void report(struct ctx *c)
-{
+void report(struct ctx *c) {
     report_guard(c);
     c->s->observed_generation = c->b->generation;
     if (c->w->epoch >= 0)

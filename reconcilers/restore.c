@@ -1,5 +1,6 @@
 /*
- * restore.c - back to what aws-node lived on before: for a rollback, deletion, identity NodeRole. The order is the safety (S15):
+ * restore.c - back to what aws-node lived on before: for a rollback, deletion, identity NodeRole. The order is the
+ * safety (S15):
  *
  *   1 every policy that we took off a node role is attached again        (the return path first)
  *   2 soak, if one was off: until IAM enforces it everywhere
@@ -17,8 +18,7 @@
 #define ROLE_ARN_PATH "/metadata/annotations/eks.amazonaws.com~1role-arn"
 #define STS_PATH "/metadata/annotations/eks.amazonaws.com~1sts-regional-endpoints"
 
-static void patch_op(json *ops, const char *op, const char *path, const char *value)
-{
+static void patch_op(json *ops, const char *op, const char *path, const char *value) {
     json *o = json_object();
     json_add_str(o, "op", op);
     json_add_str(o, "path", path);
@@ -27,8 +27,7 @@ static void patch_op(json *ops, const char *op, const char *path, const char *va
 }
 
 /* A JSON patch with tests: removes the value that we set even where another manager owns it too, and nothing else. */
-static const struct effect *effect_unannotate(struct ctx *c)
-{
+static const struct effect *effect_unannotate(struct ctx *c) {
     const struct service_account_view *sa = c->w->service_account;
     json *ops = json_new_array();
     patch_op(ops, "test", "/metadata/uid", sa->meta.uid);
@@ -36,23 +35,21 @@ static const struct effect *effect_unannotate(struct ctx *c)
     patch_op(ops, "remove", ROLE_ARN_PATH, NULL);
     if (sa->sts_regional_endpoints && strlist_has(&sa->sts_regional_managers, FIELD_MANAGER))
         patch_op(ops, "remove", STS_PATH, NULL);
-    struct effect *e = effect_new(c->a, EFFECT_K8S_JSON_PATCH, "resource", "serviceaccounts", "namespace", "kube-system", "name",
-                                  "aws-node", "fieldManager", FIELD_MANAGER, NULL);
+    struct effect *e = effect_new(c->a, EFFECT_K8S_JSON_PATCH, "resource", "serviceaccounts", "namespace",
+                                  "kube-system", "name", "aws-node", "fieldManager", FIELD_MANAGER, NULL);
     e->body = json_print_arena(ops, c->a);
     json_free(ops);
     return e;
 }
 
-static bool policy_was_off(const struct ctx *c)
-{
+static bool policy_was_off(const struct ctx *c) {
     for (size_t i = 0; i < c->s->nnode_roles; i++)
         if (c->s->node_roles[i].probed_ms > 0)
             return true;
     return false;
 }
 
-static bool soak_restored(struct ctx *c)
-{
+static bool soak_restored(struct ctx *c) {
     if (!policy_was_off(c))
         return true;
     struct progress *p = c->p;
@@ -61,12 +58,12 @@ static bool soak_restored(struct ctx *c)
     int64_t left = (int64_t)c->spec->node_role.soak_seconds * 1000 - (c->w->now_boot_ms - p->restore_boot_ms);
     if (GUARD(restore_soak, left <= 0))
         return true;
-    return ctx_wait(c, G8, REASON_RESTORING, left, "the policy is attached to the node roles again; waits %d s until IAM enforces it",
+    return ctx_wait(c, G8, REASON_RESTORING, left,
+                    "the policy is attached to the node roles again; waits %d s until IAM enforces it",
                     c->spec->node_role.soak_seconds);
 }
 
-static bool restore_annotation(struct ctx *c)
-{
+static bool restore_annotation(struct ctx *c) {
     const struct service_account_view *sa = c->w->service_account;
     const char *prior = c->s->prior.role_arn;
     if (!sa || !str_eq(sa->role_arn, c->role_arn) || str_eq(prior, c->role_arn)) {
@@ -85,8 +82,7 @@ static bool restore_annotation(struct ctx *c)
     return ctx_wait(c, G4, REASON_RESTORING, 0, "taking the annotation back");
 }
 
-static bool new_pods_are_free(struct ctx *c)
-{
+static bool new_pods_are_free(struct ctx *c) {
     const char *role = NULL;
     if (!c->w->daemon_set || !c->w->service_account)
         return true;
@@ -94,28 +90,27 @@ static bool new_pods_are_free(struct ctx *c)
         return false;
     if (!str_eq(role, c->role_arn))
         return true;
-    return ctx_wait(c, G4, REASON_RESTORING, POLL_MS, "waits until a dry-run pod is not injected with %s any more", c->role_arn);
+    return ctx_wait(c, G4, REASON_RESTORING, POLL_MS, "waits until a dry-run pod is not injected with %s any more",
+                    c->role_arn);
 }
 
-static bool has_role(const struct pod_fact *f)
-{
+static bool has_role(const struct pod_fact *f) {
     return f->state == POD_TARGET;
 }
 
 /* Pods that bear the role but fail a check of the proof (wrong audience, too old) bear it all the same. */
-static const struct pod_fact *pod_with_role(const struct ctx *c)
-{
+static const struct pod_fact *pod_with_role(const struct ctx *c) {
     const struct pod_fact *f = pick_pod(c, has_role);
     for (size_t i = 0; !f && i < c->npods; i++) {
         const char *role = NULL;
-        if (c->pods[i].ours && pod_credential(c->pods[i].pod, &role) == POD_CREDENTIAL_IRSA && str_eq(role, c->role_arn))
+        if (c->pods[i].ours && pod_credential(c->pods[i].pod, &role) == POD_CREDENTIAL_IRSA &&
+            str_eq(role, c->role_arn))
             f = &c->pods[i];
     }
     return f;
 }
 
-static bool everyone_present(const struct ctx *c)
-{
+static bool everyone_present(const struct ctx *c) {
     const struct daemon_set_view *ds = c->w->daemon_set;
     size_t terminating = 0;
     for (size_t i = 0; i < c->w->npods; i++)
@@ -123,14 +118,14 @@ static bool everyone_present(const struct ctx *c)
     return terminating == 0 && c->npods >= (size_t)(ds->desired > 0 ? ds->desired : 0);
 }
 
-static bool restart_once(struct ctx *c)
-{
+static bool restart_once(struct ctx *c) {
     const char *none = name_restart_key(NULL, NULL, false, c->a);
     const struct daemon_set_view *ds = c->w->daemon_set;
     if (ds->on_delete || str_eq(ds->restarted_for, none))
         return true;
-    struct step *step = ctx_step(c, G5, effect_restart(c, none), "the pods go back to what they lived on before",
-                                 "~ restart DaemonSet kube-system/aws-node (%s=%s)", CIB_ANNOTATION_RESTARTED_FOR, none);
+    struct step *step =
+        ctx_step(c, G5, effect_restart(c, none), "the pods go back to what they lived on before",
+                 "~ restart DaemonSet kube-system/aws-node (%s=%s)", CIB_ANNOTATION_RESTARTED_FOR, none);
     c->s->rollout.restart_key = none;
     step->event_reason = "RolloutStarted";
     step->event_note = "restarted DaemonSet aws-node without the role";
@@ -138,8 +133,7 @@ static bool restart_once(struct ctx *c)
 }
 
 /* One at a time. A broken pod need not be Ready to be replaced, but every other has to be there. */
-static bool recreate_one(struct ctx *c, const struct pod_fact *f)
-{
+static bool recreate_one(struct ctx *c, const struct pod_fact *f) {
     if (!everyone_present(c))
         return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "waits for the pod that was re-created last");
     for (size_t i = 0; i < c->npods; i++)
@@ -148,12 +142,12 @@ static bool recreate_one(struct ctx *c, const struct pod_fact *f)
     struct step *step = ctx_step(c, G5, effect_delete_pod(c, f->pod), "it bears the role that goes",
                                  "~ re-create pod %s on node %s (without the role)", f->pod->meta.name, f->pod->node);
     step->event_reason = "PodRecreated";
-    step->event_note = arena_printf(c->a, "deleted pod %s on node %s: back to what it lived on before", f->pod->meta.name, f->pod->node);
+    step->event_note = arena_printf(c->a, "deleted pod %s on node %s: back to what it lived on before",
+                                    f->pod->meta.name, f->pod->node);
     return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "re-creating pod %s without the role", f->pod->meta.name);
 }
 
-static bool restore_pods(struct ctx *c, enum restore_goal goal)
-{
+static bool restore_pods(struct ctx *c, enum restore_goal goal) {
     const struct daemon_set_view *ds = c->w->daemon_set;
     const struct pod_fact *f = pod_with_role(c);
     bool one_by_one = goal == RESTORE_ROLLBACK || goal == RESTORE_GUARD;
@@ -173,8 +167,7 @@ static bool restore_pods(struct ctx *c, enum restore_goal goal)
     return true;
 }
 
-bool plan_restore(struct ctx *c, enum restore_goal goal)
-{
+bool plan_restore(struct ctx *c, enum restore_goal goal) {
     const char *why = goal == RESTORE_DELETE ? "the binding is being deleted" : "aws-node goes back to the node role";
     return plan_reattach(c, G7, why) && soak_restored(c) && restore_annotation(c) && restore_pods(c, goal);
 }

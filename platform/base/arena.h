@@ -17,14 +17,14 @@
 
 struct arena;
 
-struct arena *arena_new(size_t first_block_bytes);   /* 0: a default of 4 KiB */
-void arena_free(struct arena *a);                    /* NULL is fine */
+struct arena *arena_new(size_t first_block_bytes); /* 0: a default of 4 KiB */
+void arena_free(struct arena *a);                  /* NULL is fine */
 void arena_reset(struct arena *a);
 size_t arena_used(const struct arena *a);
 
-void *arena_alloc(struct arena *a, size_t bytes);    /* zeroed, aligned for any type */
+void *arena_alloc(struct arena *a, size_t bytes);                /* zeroed, aligned for any type */
 void *arena_array(struct arena *a, size_t n, size_t each_bytes); /* zeroed, overflow-checked */
-char *arena_strdup(struct arena *a, const char *s);  /* NULL stays NULL */
+char *arena_strdup(struct arena *a, const char *s);              /* NULL stays NULL */
 char *arena_strndup(struct arena *a, const char *s, size_t n);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));

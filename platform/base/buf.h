@@ -23,10 +23,10 @@ struct buf {
 };
 
 void buf_init(struct buf *b, size_t max_bytes);
-void buf_done(struct buf *b);                 /* frees; the buffer may be used again after buf_init */
-void buf_reset(struct buf *b);                /* empties, keeps the memory */
-char *buf_take(struct buf *b);                /* the bytes (never NULL), buffer empty afterwards; caller frees */
-const char *buf_str(const struct buf *b);     /* "" when empty; borrowed */
+void buf_done(struct buf *b);             /* frees; the buffer may be used again after buf_init */
+void buf_reset(struct buf *b);            /* empties, keeps the memory */
+char *buf_take(struct buf *b);            /* the bytes (never NULL), buffer empty afterwards; caller frees */
+const char *buf_str(const struct buf *b); /* "" when empty; borrowed */
 
 bool buf_append(struct buf *b, const void *p, size_t n);
 bool buf_puts(struct buf *b, const char *s);

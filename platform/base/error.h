@@ -69,17 +69,16 @@ struct error {
 };
 
 /* Sets *err (never NULL) and returns false, so that `return error_set(...)` reads as a sentence. */
-bool error_set(struct error *err, enum err_code code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+bool error_set(struct error *err, enum err_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts "prefix: " before the message; code and the rest stay. Returns false. */
 bool error_wrap(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void error_clear(struct error *err);
-const char *error_name(enum err_code code);                      /* "NotFound"; static */
+const char *error_name(enum err_code code); /* "NotFound"; static */
 enum err_disposition error_disposition(enum err_code code);
-bool error_is_ambiguous(enum err_code code);                     /* disposition REREAD */
-bool error_is_transient(enum err_code code);                     /* RETRY, REREAD, REPLAN, REFRESH */
+bool error_is_ambiguous(enum err_code code); /* disposition REREAD */
+bool error_is_transient(enum err_code code); /* RETRY, REREAD, REPLAN, REFRESH */
 
 /* Ends the process: a promise of the program is broken, or memory is exhausted. Crash-only (S7, S11). */
 _Noreturn void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

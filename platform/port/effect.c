@@ -24,26 +24,22 @@ static const struct kind_row kinds[EFFECT_KIND_COUNT] = {
 #undef X
 };
 
-enum effect_service effect_service(enum effect_kind kind)
-{
+enum effect_service effect_service(enum effect_kind kind) {
     assert(kind < EFFECT_KIND_COUNT);
     return kinds[kind].service;
 }
 
-const char *effect_operation(enum effect_kind kind)
-{
+const char *effect_operation(enum effect_kind kind) {
     assert(kind < EFFECT_KIND_COUNT);
     return kinds[kind].operation;
 }
 
-enum effect_class effect_class(enum effect_kind kind)
-{
+enum effect_class effect_class(enum effect_kind kind) {
     assert(kind < EFFECT_KIND_COUNT);
     return kinds[kind].class;
 }
 
-const char *effect_service_name(enum effect_service service)
-{
+const char *effect_service_name(enum effect_service service) {
     switch (service) {
     case SERVICE_KUBERNETES:
         return "kubernetes";
@@ -61,8 +57,7 @@ const char *effect_service_name(enum effect_service service)
     return "?";
 }
 
-void effect_add_arg(struct effect *e, struct arena *a, const char *name, const char *value)
-{
+void effect_add_arg(struct effect *e, struct arena *a, const char *name, const char *value) {
     if (!value)
         return;
     assert(e->nargs < EFFECT_ARGS_MAX);
@@ -76,8 +71,7 @@ void effect_add_arg(struct effect *e, struct arena *a, const char *name, const c
     e->args[e->nargs++] = (struct effect_arg){arena_strdup(a, name), arena_strdup(a, value)};
 }
 
-struct effect *effect_new(struct arena *a, enum effect_kind kind, ...)
-{
+struct effect *effect_new(struct arena *a, enum effect_kind kind, ...) {
     struct effect *e = ARENA_NEW(a, struct effect);
     e->kind = kind;
     va_list ap;
@@ -90,8 +84,7 @@ struct effect *effect_new(struct arena *a, enum effect_kind kind, ...)
     return e;
 }
 
-struct effect *effect_dup(const struct effect *e, struct arena *a)
-{
+struct effect *effect_dup(const struct effect *e, struct arena *a) {
     struct effect *copy = ARENA_NEW(a, struct effect);
     copy->kind = e->kind;
     for (size_t i = 0; i < e->nargs; i++)
@@ -100,16 +93,14 @@ struct effect *effect_dup(const struct effect *e, struct arena *a)
     return copy;
 }
 
-const char *effect_arg(const struct effect *e, const char *name)
-{
+const char *effect_arg(const struct effect *e, const char *name) {
     for (size_t i = 0; i < e->nargs; i++)
         if (str_eq(e->args[i].name, name))
             return e->args[i].value;
     return NULL;
 }
 
-char *effect_describe(const struct effect *e, struct arena *a)
-{
+char *effect_describe(const struct effect *e, struct arena *a) {
     struct buf b;
     buf_init(&b, KEY_MAX);
     buf_printf(&b, "%s:%s", effect_service_name(effect_service(e->kind)), effect_operation(e->kind));
@@ -123,8 +114,7 @@ char *effect_describe(const struct effect *e, struct arena *a)
     return text;
 }
 
-static int by_name(const void *x, const void *y)
-{
+static int by_name(const void *x, const void *y) {
     const struct effect_arg *p = x, *q = y;
     int order = strcmp(p->name, q->name);
     return order ? order : strcmp(p->value, q->value);
@@ -134,8 +124,7 @@ static int by_name(const void *x, const void *y)
  * What separates arguments is escaped within them: no value may pass for another call's arguments. Printable text stays
  * as it is, '%' too: names and ARNs are looked for in keys.
  */
-static void put_value(struct buf *b, const char *text)
-{
+static void put_value(struct buf *b, const char *text) {
     for (const char *p = text; *p; p++)
         if ((unsigned char)*p <= ' ')
             buf_printf(b, "\x01%c", *p + '@');
@@ -143,8 +132,7 @@ static void put_value(struct buf *b, const char *text)
             buf_putc(b, *p);
 }
 
-char *effect_key(const struct effect *e, struct arena *a)
-{
+char *effect_key(const struct effect *e, struct arena *a) {
     struct effect_arg *sorted = ARENA_ARRAY(a, e->nargs ? e->nargs : 1, struct effect_arg);
     if (e->nargs)
         memcpy(sorted, e->args, e->nargs * sizeof *sorted);
@@ -163,8 +151,7 @@ char *effect_key(const struct effect *e, struct arena *a)
     return text;
 }
 
-char *effect_digest(const struct effect *e, struct arena *a)
-{
+char *effect_digest(const struct effect *e, struct arena *a) {
     char hex[DIGEST_SHA256_HEX];
     const char *key = effect_key(e, a);
     digest_sha256_hex(key, strlen(key), hex);

@@ -1,4 +1,5 @@
-/* fuzz_options.c - the command line and the environment: any bytes give options or a sentence, never both or neither. */
+/* fuzz_options.c - the command line and the environment: any bytes give options or a sentence, never both or neither.
+ */
 #include <assert.h>
 #include <string.h>
 

@@ -14,8 +14,7 @@
 #define BASE_BOOT 1000000
 
 static void logf_(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void logf_(struct sim *s, const char *fmt, ...)
-{
+static void logf_(struct sim *s, const char *fmt, ...) {
     if (s->nlog >= SIM_LOG_MAX)
         return;
     va_list ap;
@@ -24,47 +23,42 @@ static void logf_(struct sim *s, const char *fmt, ...)
     va_end(ap);
 }
 
-static int64_t wall(const struct sim *s)
-{
+static int64_t wall(const struct sim *s) {
     return WALL_OFFSET + s->now_ms;
 }
 
-/* --- roles ------------------------------------------------------------------------------------------------------------- */
+/* --- roles
+ * ------------------------------------------------------------------------------------------------------------- */
 
-struct sim_role *sim_role(struct sim *s, const char *name)
-{
+struct sim_role *sim_role(struct sim *s, const char *name) {
     for (int i = 0; i < SIM_ROLES_MAX; i++)
         if (s->roles[i].exists && str_eq_nocase(s->roles[i].name, name))
             return &s->roles[i];
     return NULL;
 }
 
-static struct sim_role *role_by_arn(struct sim *s, const char *arn)
-{
+static struct sim_role *role_by_arn(struct sim *s, const char *arn) {
     for (int i = 0; i < SIM_ROLES_MAX; i++)
         if (s->roles[i].exists && strcmp(s->roles[i].arn, arn) == 0)
             return &s->roles[i];
     return NULL;
 }
 
-bool sim_role_has(const struct sim_role *r, const char *policy)
-{
+bool sim_role_has(const struct sim_role *r, const char *policy) {
     for (int i = 0; r && i < r->npolicies; i++)
         if (strcmp(r->policies[i], policy) == 0)
             return true;
     return false;
 }
 
-void sim_role_attach(struct sim_role *r, const char *policy)
-{
+void sim_role_attach(struct sim_role *r, const char *policy) {
     if (sim_role_has(r, policy))
         return;
     r->attached_ms[r->npolicies] = INT64_MIN / 2; /* long ago, unless the operator does it */
     snprintf(r->policies[r->npolicies++], sizeof r->policies[0], "%s", policy);
 }
 
-void sim_role_detach(struct sim_role *r, const char *policy)
-{
+void sim_role_detach(struct sim_role *r, const char *policy) {
     for (int i = 0; i < r->npolicies; i++)
         if (strcmp(r->policies[i], policy) == 0) {
             r->npolicies--;
@@ -73,16 +67,14 @@ void sim_role_detach(struct sim_role *r, const char *policy)
         }
 }
 
-static bool enforced(const struct sim *s, const struct sim_role *r, const char *policy)
-{
+static bool enforced(const struct sim *s, const struct sim_role *r, const char *policy) {
     for (int i = 0; r && i < r->npolicies; i++)
         if (strcmp(r->policies[i], policy) == 0)
             return s->now_ms >= r->attached_ms[i] + s->iam_lag_ms;
     return false;
 }
 
-static void set_tag(char tags[][2][256], int *n, const char *key, const char *value)
-{
+static void set_tag(char tags[][2][256], int *n, const char *key, const char *value) {
     for (int i = 0; i < *n; i++)
         if (strcmp(tags[i][0], key) == 0) {
             snprintf(tags[i][1], 256, "%s", value);
@@ -93,8 +85,7 @@ static void set_tag(char tags[][2][256], int *n, const char *key, const char *va
     ++*n;
 }
 
-static void tags_from(const struct effect *e, char tags[][2][256], int *n)
-{
+static void tags_from(const struct effect *e, char tags[][2][256], int *n) {
     const char *key = NULL;
     for (size_t i = 0; i < e->nargs; i++) {
         if (!str_has_prefix(e->args[i].name, "Tags.member."))
@@ -106,25 +97,23 @@ static void tags_from(const struct effect *e, char tags[][2][256], int *n)
     }
 }
 
-/* --- permissions: the world's own verdict ------------------------------------------------------------------------------------ */
+/* --- permissions: the world's own verdict
+ * ------------------------------------------------------------------------------------ */
 
-static bool grants(const struct sim *s, const struct sim_role *r)
-{
+static bool grants(const struct sim *s, const struct sim_role *r) {
     if (!r || r->denied)
         return false;
     return enforced(s, r, SIM_CNI_POLICY) || (s->policy.exists && enforced(s, r, s->policy.arn)) ||
            strstr(r->inline_policy, "AssignPrivateIpAddresses");
 }
 
-static bool trusts(const struct sim *s, const struct sim_role *r)
-{
+static bool trusts(const struct sim *s, const struct sim_role *r) {
     return s->provider && s->provider_audience && strstr(r->trust, SIM_PROVIDER) &&
            strstr(r->trust, "system:serviceaccount:kube-system:aws-node") && strstr(r->trust, "sts.amazonaws.com") &&
            !strstr(r->trust, "\"Deny\"") && s->now_ms >= r->trust_ms + s->iam_lag_ms;
 }
 
-bool sim_pod_permitted(struct sim *s, const struct sim_pod *p)
-{
+bool sim_pod_permitted(struct sim *s, const struct sim_pod *p) {
     if (!p->role[0])
         return grants(s, &s->roles[s->node_role[p->node]]);
     struct sim_role *r = role_by_arn(s, p->role);
@@ -132,8 +121,7 @@ bool sim_pod_permitted(struct sim *s, const struct sim_pod *p)
 }
 
 /* After every change: `by_us` says that the operator made it. */
-static void judge(struct sim *s, bool by_us, const char *what)
-{
+static void judge(struct sim *s, bool by_us, const char *what) {
     int unready = 0;
     for (int i = 0; i < SIM_PODS_MAX; i++) {
         struct sim_pod *p = &s->pods[i];
@@ -153,10 +141,10 @@ static void judge(struct sim *s, bool by_us, const char *what)
     sim_judge_proofs(s);
 }
 
-/* --- the cluster -------------------------------------------------------------------------------------------------------------- */
+/* --- the cluster
+ * -------------------------------------------------------------------------------------------------------------- */
 
-static bool webhook_injects(struct sim *s)
-{
+static bool webhook_injects(struct sim *s) {
     if (!s->webhook_up || !s->sa_role[0])
         return false;
     if (s->webhook_misses > 0) {
@@ -166,8 +154,7 @@ static bool webhook_injects(struct sim *s)
     return true;
 }
 
-void sim_new_pod(struct sim *s, int node)
-{
+void sim_new_pod(struct sim *s, int node) {
     for (int i = 0; i < SIM_PODS_MAX; i++) {
         struct sim_pod *p = &s->pods[i];
         if (p->exists)
@@ -191,16 +178,14 @@ void sim_new_pod(struct sim *s, int node)
     abort(); /* too many pods for SIM_PODS_MAX */
 }
 
-static void delete_pod(struct sim *s, struct sim_pod *p)
-{
+static void delete_pod(struct sim *s, struct sim_pod *p) {
     int node = p->node;
     p->exists = false;
     sim_new_pod(s, node);
 }
 
 /* The DaemonSet controller: one pod at a time, the next when all are Ready or the present one never will be. */
-static void daemon_set_tick(struct sim *s)
-{
+static void daemon_set_tick(struct sim *s) {
     if (s->on_delete)
         return;
     for (int i = 0; i < SIM_PODS_MAX; i++)
@@ -214,8 +199,7 @@ static void daemon_set_tick(struct sim *s)
 }
 
 /* What informers would tell: pods that came, went or changed their readiness. */
-static int64_t fingerprint(const struct sim *s)
-{
+static int64_t fingerprint(const struct sim *s) {
     int64_t f = s->uid_counter;
     for (int i = 0; i < SIM_PODS_MAX; i++)
         f = f * 3 + (s->pods[i].exists ? 1 + s->pods[i].ready : 0);
@@ -223,8 +207,7 @@ static int64_t fingerprint(const struct sim *s)
 }
 
 /* Ends early when something changed that the operator would be told. */
-static void advance(struct sim *s, int64_t ms)
-{
+static void advance(struct sim *s, int64_t ms) {
     int64_t before = fingerprint(s);
     while (ms > 0 && fingerprint(s) == before) {
         int64_t part = ms > 1000 ? 1000 : ms;
@@ -236,72 +219,80 @@ static void advance(struct sim *s, int64_t ms)
     }
 }
 
-/* --- views --------------------------------------------------------------------------------------------------------------------- */
+/* --- views
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
-static char *time_text(struct arena *a, int64_t ms)
-{
+static char *time_text(struct arena *a, int64_t ms) {
     char text[TIMEFMT_MAX];
     timefmt_rfc3339(ms, text);
     return arena_strdup(a, text);
 }
 
-static const char *injected_env(struct arena *a, const char *role, bool static_key)
-{
+static const char *injected_env(struct arena *a, const char *role, bool static_key) {
     if (!role[0])
         return static_key ? ",\"env\":[{\"name\":\"AWS_ACCESS_KEY_ID\",\"value\":\"x\"}]" : "";
     const char *key = static_key ? "{\"name\":\"AWS_ACCESS_KEY_ID\",\"value\":\"x\"}," : "";
-    return arena_printf(a,
-                        ",\"env\":[%s{\"name\":\"AWS_ROLE_ARN\",\"value\":\"%s\"},{\"name\":\"AWS_WEB_IDENTITY_TOKEN_FILE\",\"value\":"
-                        "\"/var/run/secrets/eks.amazonaws.com/serviceaccount/token\"}],\"volumeMounts\":[{\"name\":\"aws-iam-token\","
-                        "\"mountPath\":\"/var/run/secrets/eks.amazonaws.com/serviceaccount\",\"readOnly\":true}]",
-                        key, role);
-}
-
-static const char *pod_json(struct arena *a, const struct sim_pod *p)
-{
-    const char *env = injected_env(a, p->role, p->static_key);
-    const char *volumes = p->role[0] ? arena_printf(a,
-                                                    ",\"volumes\":[{\"name\":\"aws-iam-token\",\"projected\":{\"sources\":[{"
-                                                    "\"serviceAccountToken\":{\"audience\":\"%s\",\"expirationSeconds\":86400,"
-                                                    "\"path\":\"token\"}}]}}]",
-                                                    p->audience)
-                                     : "";
     return arena_printf(
         a,
-        "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"kube-system\",\"uid\":\"%s\",\"resourceVersion\":\"%d\",\"creationTimestamp\":"
-        "\"%s\",\"labels\":{\"k8s-app\":\"aws-node\"},\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"DaemonSet\",\"name\":"
-        "\"aws-node\",\"uid\":\"%s\",\"controller\":true}]},\"spec\":{\"nodeName\":\"node-%d\",\"serviceAccountName\":\"aws-node\","
-        "\"hostNetwork\":true,\"initContainers\":[{\"name\":\"aws-vpc-cni-init\",\"image\":\"i:v1\"%s}],\"containers\":[{\"name\":"
-        "\"aws-node\",\"image\":\"x/amazon-k8s-cni:v1.23.1\"%s},{\"name\":\"aws-eks-nodeagent\",\"image\":\"y:v1\"%s}]%s},\"status\":{"
-        "\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"%s\"}]}}",
-        p->name, p->uid, p->rv, time_text(a, p->created_ms), p->foreign ? "other-uid" : "ds-uid", p->node, env, env, env, volumes, p->ready ? "True" : "False");
+        ",\"env\":[%s{\"name\":\"AWS_ROLE_ARN\",\"value\":\"%s\"},{\"name\":\"AWS_WEB_IDENTITY_TOKEN_FILE\",\"value\":"
+        "\"/var/run/secrets/eks.amazonaws.com/serviceaccount/token\"}],\"volumeMounts\":[{\"name\":\"aws-iam-token\","
+        "\"mountPath\":\"/var/run/secrets/eks.amazonaws.com/serviceaccount\",\"readOnly\":true}]",
+        key, role);
 }
 
-static const char *node_json(const struct sim *s, struct arena *a, int i)
-{
+static const char *pod_json(struct arena *a, const struct sim_pod *p) {
+    const char *env = injected_env(a, p->role, p->static_key);
+    const char *volumes = p->role[0]
+                              ? arena_printf(a,
+                                             ",\"volumes\":[{\"name\":\"aws-iam-token\",\"projected\":{\"sources\":[{"
+                                             "\"serviceAccountToken\":{\"audience\":\"%s\",\"expirationSeconds\":86400,"
+                                             "\"path\":\"token\"}}]}}]",
+                                             p->audience)
+                              : "";
+    return arena_printf(
+        a,
+        "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"kube-system\",\"uid\":\"%s\",\"resourceVersion\":\"%d\","
+        "\"creationTimestamp\":"
+        "\"%s\",\"labels\":{\"k8s-app\":\"aws-node\"},\"ownerReferences\":[{\"apiVersion\":\"apps/"
+        "v1\",\"kind\":\"DaemonSet\",\"name\":"
+        "\"aws-node\",\"uid\":\"%s\",\"controller\":true}]},\"spec\":{\"nodeName\":\"node-%d\",\"serviceAccountName\":"
+        "\"aws-node\","
+        "\"hostNetwork\":true,\"initContainers\":[{\"name\":\"aws-vpc-cni-init\",\"image\":\"i:v1\"%s}],\"containers\":"
+        "[{\"name\":"
+        "\"aws-node\",\"image\":\"x/"
+        "amazon-k8s-cni:v1.23.1\"%s},{\"name\":\"aws-eks-nodeagent\",\"image\":\"y:v1\"%s}]%s},\"status\":{"
+        "\"phase\":\"Running\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"%s\"}]}}",
+        p->name, p->uid, p->rv, time_text(a, p->created_ms), p->foreign ? "other-uid" : "ds-uid", p->node, env, env,
+        env, volumes, p->ready ? "True" : "False");
+}
+
+static const char *node_json(const struct sim *s, struct arena *a, int i) {
     const char *fargate = s->fargate ? ",\"eks.amazonaws.com/compute-type\":\"fargate\"" : "";
     const char *provider = s->no_provider_id ? "" : arena_printf(a, "aws:///us-west-2a/i-%017d", i);
-    return arena_printf(a,
-                        "{\"metadata\":{\"name\":\"node-%d\",\"uid\":\"node-uid-%d\",\"resourceVersion\":\"1\",\"labels\":{"
-                        "\"kubernetes.io/os\":\"linux\"%s}},\"spec\":{\"providerID\":\"%s\"},\"status\":{"
-                        "\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}",
-                        i, i, fargate, provider);
+    return arena_printf(
+        a,
+        "{\"metadata\":{\"name\":\"node-%d\",\"uid\":\"node-uid-%d\",\"resourceVersion\":\"1\",\"labels\":{"
+        "\"kubernetes.io/os\":\"linux\"%s}},\"spec\":{\"providerID\":\"%s\"},\"status\":{"
+        "\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}]}}",
+        i, i, fargate, provider);
 }
 
-static const char *sa_json(struct sim *s, struct arena *a)
-{
+static const char *sa_json(struct sim *s, struct arena *a) {
     const char *sts = s->sa_sts ? ",\"eks.amazonaws.com/sts-regional-endpoints\":\"true\"" : "";
     const char *annotations =
-        s->sa_role[0] ? arena_printf(a, ",\"annotations\":{\"eks.amazonaws.com/role-arn\":\"%s\"%s}", s->sa_role, sts) : "";
-    return arena_printf(a,
-                        "{\"metadata\":{\"name\":\"aws-node\",\"namespace\":\"kube-system\",\"uid\":\"sa-uid\",\"resourceVersion\":\"5\"%s,"
-                        "\"managedFields\":[{\"manager\":\"%s\",\"operation\":\"Apply\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{"
-                        "\"f:metadata\":{\"f:annotations\":{\"f:eks.amazonaws.com/role-arn\":{}}}}}]}}",
-                        annotations, s->sa_manager);
+        s->sa_role[0] ? arena_printf(a, ",\"annotations\":{\"eks.amazonaws.com/role-arn\":\"%s\"%s}", s->sa_role, sts)
+                      : "";
+    return arena_printf(
+        a,
+        "{\"metadata\":{\"name\":\"aws-node\",\"namespace\":\"kube-system\",\"uid\":\"sa-uid\",\"resourceVersion\":"
+        "\"5\"%s,"
+        "\"managedFields\":[{\"manager\":\"%s\",\"operation\":\"Apply\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{"
+        "\"f:metadata\":{\"f:annotations\":{\"f:eks.amazonaws.com/role-arn\":{}}}}}]}}",
+        annotations, s->sa_manager);
 }
 
-static const char *ds_json(struct sim *s, struct arena *a)
-{
+static const char *ds_json(struct sim *s, struct arena *a) {
     int desired = 0, updated = 0, ready = 0;
     for (int i = 0; i < SIM_PODS_MAX; i++) {
         const struct sim_pod *p = &s->pods[i];
@@ -311,21 +302,24 @@ static const char *ds_json(struct sim *s, struct arena *a)
         updated += strcmp(p->key, s->ds_key) == 0;
         ready += p->ready;
     }
-    const char *key = s->ds_key[0] ? arena_printf(a, ",\"annotations\":{\"cniiam.dev/restarted-for\":\"%s\"}", s->ds_key) : "";
+    const char *key =
+        s->ds_key[0] ? arena_printf(a, ",\"annotations\":{\"cniiam.dev/restarted-for\":\"%s\"}", s->ds_key) : "";
     return arena_printf(
         a,
-        "{\"metadata\":{\"name\":\"aws-node\",\"namespace\":\"kube-system\",\"uid\":\"ds-uid\",\"resourceVersion\":\"7\",\"generation\":"
-        "%" PRId64 "},\"spec\":{\"updateStrategy\":{\"type\":\"%s\"},\"selector\":{\"matchLabels\":{\"k8s-app\":\"aws-node\"}},"
-        "\"template\":{\"metadata\":{\"labels\":{\"k8s-app\":\"aws-node\"}%s},\"spec\":{\"serviceAccountName\":\"aws-node\",\"hostNetwork\":"
-        "true,\"containers\":[{\"name\":\"aws-node\",\"image\":\"%s\"%s}]}}},\"status\":{\"observedGeneration\":%" PRId64
-        ",\"desiredNumberScheduled\":%d,\"currentNumberScheduled\":%d,\"updatedNumberScheduled\":%d,\"numberAvailable\":%d,\"numberReady\":%d}}",
+        "{\"metadata\":{\"name\":\"aws-node\",\"namespace\":\"kube-system\",\"uid\":\"ds-uid\",\"resourceVersion\":"
+        "\"7\",\"generation\":"
+        "%" PRId64
+        "},\"spec\":{\"updateStrategy\":{\"type\":\"%s\"},\"selector\":{\"matchLabels\":{\"k8s-app\":\"aws-node\"}},"
+        "\"template\":{\"metadata\":{\"labels\":{\"k8s-app\":\"aws-node\"}%s},\"spec\":{\"serviceAccountName\":\"aws-"
+        "node\",\"hostNetwork\":"
+        "true,\"containers\":[{\"name\":\"aws-node\",\"image\":\"%s\"%s}]}}},\"status\":{\"observedGeneration\":"
+        "%" PRId64 ",\"desiredNumberScheduled\":%d,\"currentNumberScheduled\":%d,\"updatedNumberScheduled\":%d,"
+                   "\"numberAvailable\":%d,\"numberReady\":%d}}",
         s->ds_generation, s->on_delete ? "OnDelete" : "RollingUpdate", key, s->image,
-        injected_env(a, "", s->template_key), s->ds_generation, desired, desired, updated, ready,
-        ready);
+        injected_env(a, "", s->template_key), s->ds_generation, desired, desired, updated, ready, ready);
 }
 
-static json *parse(const char *text)
-{
+static json *parse(const char *text) {
     struct error err;
     json *j = json_parse(text, strlen(text), &err);
     if (!j) {
@@ -335,10 +329,10 @@ static json *parse(const char *text)
     return j;
 }
 
-/* --- answers: reads ---------------------------------------------------------------------------------------------------------------- */
+/* --- answers: reads
+ * ---------------------------------------------------------------------------------------------------------------- */
 
-static json *tags_json(char tags[][2][256], int n)
-{
+static json *tags_json(char tags[][2][256], int n) {
     json *list = json_new_array();
     for (int i = 0; i < n; i++) {
         json *t = json_object();
@@ -349,8 +343,7 @@ static json *tags_json(char tags[][2][256], int n)
     return list;
 }
 
-static json *role_json(struct sim_role *r)
-{
+static json *role_json(struct sim_role *r) {
     json *j = json_object();
     json_add_str(j, "RoleName", r->name);
     json_add_str(j, "Arn", r->arn);
@@ -363,22 +356,19 @@ static json *role_json(struct sim_role *r)
     return j;
 }
 
-static json *not_found(struct error *err, const char *what)
-{
+static json *not_found(struct error *err, const char *what) {
     error_set(err, ERR_NOT_FOUND, "%s can not be found", what);
     return NULL;
 }
 
-static json *instance_json(struct arena *a, const char *id, int role)
-{
+static json *instance_json(struct arena *a, const char *id, int role) {
     return parse(arena_printf(a,
-                              "{\"instanceId\":\"%s\",\"instanceState\":{\"name\":\"running\"},\"iamInstanceProfile\":{\"arn\":\"arn:aws:iam::"
-                              SIM_ACCOUNT ":instance-profile/profile-%d\"}}",
+                              "{\"instanceId\":\"%s\",\"instanceState\":{\"name\":\"running\"},\"iamInstanceProfile\":{"
+                              "\"arn\":\"arn:aws:iam::" SIM_ACCOUNT ":instance-profile/profile-%d\"}}",
                               id, role));
 }
 
-static json *describe_instances(struct sim *s, struct arena *a, const struct effect *e)
-{
+static json *describe_instances(struct sim *s, struct arena *a, const struct effect *e) {
     json *v = json_object(), *reservation = json_object();
     json *set = json_add_array(v, "reservationSet"), *instances = json_add_array(reservation, "instancesSet");
     bool by_profile = str_eq(effect_arg(e, "Filter.1.Name"), "iam-instance-profile.arn");
@@ -406,17 +396,17 @@ static json *describe_instances(struct sim *s, struct arena *a, const struct eff
     return v;
 }
 
-static json *describe_cluster(struct sim *s, struct arena *a)
-{
-    return parse(arena_printf(a,
-                              "{\"cluster\":{\"name\":\"prod\",\"arn\":\"%s\",\"version\":\"%s\",\"status\":\"ACTIVE\",\"identity\":{"
-                              "\"oidc\":{\"issuer\":\"%s\"}},\"kubernetesNetworkConfig\":{\"ipFamily\":\"%s\"}%s}}",
-                              str_or(s->cluster_arn, SIM_CLUSTER), str_or(s->cluster_version, "1.33"),
-                              s->no_issuer ? "" : "https://" SIM_ISSUER, s->ipv6 ? "ipv6" : "ipv4", s->auto_mode ? ",\"computeConfig\":{\"enabled\":true}" : ""));
+static json *describe_cluster(struct sim *s, struct arena *a) {
+    return parse(arena_printf(
+        a,
+        "{\"cluster\":{\"name\":\"prod\",\"arn\":\"%s\",\"version\":\"%s\",\"status\":\"ACTIVE\",\"identity\":{"
+        "\"oidc\":{\"issuer\":\"%s\"}},\"kubernetesNetworkConfig\":{\"ipFamily\":\"%s\"}%s}}",
+        str_or(s->cluster_arn, SIM_CLUSTER), str_or(s->cluster_version, "1.33"),
+        s->no_issuer ? "" : "https://" SIM_ISSUER, s->ipv6 ? "ipv6" : "ipv4",
+        s->auto_mode ? ",\"computeConfig\":{\"enabled\":true}" : ""));
 }
 
-static json *prove(struct sim *s, const struct effect *e, struct error *err)
-{
+static json *prove(struct sim *s, const struct effect *e, struct error *err) {
     struct sim_role *r = role_by_arn(s, effect_arg(e, "RoleArn"));
     if (!s->provider) {
         error_set(err, ERR_IDENTITY_TOKEN, "No OpenIDConnect provider found in your account");
@@ -430,8 +420,7 @@ static json *prove(struct sim *s, const struct effect *e, struct error *err)
                               : "{\"assumed\":true,\"ec2\":{\"DescribeInstances\":\"denied\"}}");
 }
 
-static json *list_pods(struct sim *s, struct arena *a)
-{
+static json *list_pods(struct sim *s, struct arena *a) {
     json *v = json_object(), *items = json_add_array(v, "items");
     for (int i = 0; i < SIM_PODS_MAX; i++)
         if (s->pods[i].exists && !s->lists_are_empty)
@@ -439,8 +428,7 @@ static json *list_pods(struct sim *s, struct arena *a)
     return v;
 }
 
-static json *list_nodes(struct sim *s, struct arena *a)
-{
+static json *list_nodes(struct sim *s, struct arena *a) {
     json *v = json_object(), *items = json_add_array(v, "items");
     for (int i = 0; i < s->nnodes; i++)
         if (!s->node_gone[i] && !s->lists_are_empty)
@@ -448,8 +436,7 @@ static json *list_nodes(struct sim *s, struct arena *a)
     return v;
 }
 
-static json *dry_run(struct sim *s, struct arena *a)
-{
+static json *dry_run(struct sim *s, struct arena *a) {
     struct sim_pod p = {.exists = true, .rv = 1};
     snprintf(p.name, sizeof p.name, "aws-node-probe");
     snprintf(p.uid, sizeof p.uid, "probe");
@@ -460,18 +447,17 @@ static json *dry_run(struct sim *s, struct arena *a)
     return parse(pod_json(a, &p));
 }
 
-static json *list_service_accounts(struct sim *s, struct arena *a)
-{
+static json *list_service_accounts(struct sim *s, struct arena *a) {
     json *v = json_object(), *items = json_add_array(v, "items");
     json_push(items, parse(sa_json(s, a)));
     if (s->other_sa_has_role)
-        json_push(items, parse("{\"metadata\":{\"name\":\"app\",\"namespace\":\"default\",\"annotations\":{\"eks.amazonaws.com/role-arn\":"
+        json_push(items, parse("{\"metadata\":{\"name\":\"app\",\"namespace\":\"default\",\"annotations\":{\"eks."
+                               "amazonaws.com/role-arn\":"
                                "\"arn:aws:iam::" SIM_ACCOUNT ":role/app\"}}}"));
     return v;
 }
 
-static json *list_attached(struct sim_role *r)
-{
+static json *list_attached(struct sim_role *r) {
     json *v = json_object(), *list = json_add_array(v, "AttachedPolicies");
     for (int i = 0; i < r->npolicies; i++) {
         json *p = json_object();
@@ -481,17 +467,17 @@ static json *list_attached(struct sim_role *r)
     return v;
 }
 
-static json *list_versions(const struct sim *s, struct arena *a)
-{
+static json *list_versions(const struct sim *s, struct arena *a) {
     json *v = json_object(), *list = json_add_array(v, "Versions");
     for (int i = s->policy_versions; i >= 0; i--) /* the newest first; it is the default */
-        json_push(list, parse(arena_printf(a, "{\"VersionId\":\"v%d\",\"IsDefaultVersion\":\"%s\",\"CreateDate\":\"2026-01-0%dT00:00:00Z\"}",
-                                           i + 1, i == s->policy_versions ? "true" : "false", i + 1)));
+        json_push(list,
+                  parse(arena_printf(
+                      a, "{\"VersionId\":\"v%d\",\"IsDefaultVersion\":\"%s\",\"CreateDate\":\"2026-01-0%dT00:00:00Z\"}",
+                      i + 1, i == s->policy_versions ? "true" : "false", i + 1)));
     return v;
 }
 
-static json *answer_iam_read(struct sim *s, struct arena *a, const struct effect *e, struct error *err)
-{
+static json *answer_iam_read(struct sim *s, struct arena *a, const struct effect *e, struct error *err) {
     struct sim_role *r = sim_role(s, effect_arg(e, "RoleName"));
     switch ((int)e->kind) {
     case EFFECT_IAM_GET_OIDC_PROVIDER: {
@@ -534,10 +520,11 @@ static json *answer_iam_read(struct sim *s, struct arena *a, const struct effect
         return v;
     }
     case EFFECT_IAM_LIST_INSTANCE_PROFILES_FOR_ROLE:
-        return parse(arena_printf(a,
-                                  "{\"InstanceProfiles\":[{\"InstanceProfileName\":\"profile-%d\",\"Arn\":\"arn:aws:iam::" SIM_ACCOUNT
-                                  ":instance-profile/profile-%d\"}]}",
-                                  (int)(r - s->roles), (int)(r - s->roles)));
+        return parse(arena_printf(
+            a,
+            "{\"InstanceProfiles\":[{\"InstanceProfileName\":\"profile-%d\",\"Arn\":\"arn:aws:iam::" SIM_ACCOUNT
+            ":instance-profile/profile-%d\"}]}",
+            (int)(r - s->roles), (int)(r - s->roles)));
     case EFFECT_IAM_GET_POLICY: {
         if (s->other_policy && str_eq(effect_arg(e, "PolicyArn"), SIM_OTHER_POLICY))
             return parse("{\"Policy\":{\"DefaultVersionId\":\"v3\"}}");
@@ -561,21 +548,22 @@ static json *answer_iam_read(struct sim *s, struct arena *a, const struct effect
     case EFFECT_IAM_LIST_POLICY_VERSIONS:
         return list_versions(s, a);
     case EFFECT_IAM_SIMULATE_PRINCIPAL_POLICY:
-        return parse(arena_printf(a,
-                                  "{\"EvaluationResults\":[{\"EvalActionName\":\"ec2:CreateTags\",\"EvalDecision\":\"implicitDeny\","
-                                  "\"PermissionsBoundaryDecisionDetail\":{\"AllowedByPermissionsBoundary\":\"%s\"}}]}",
-                                  s->boundary_denies ? "false" : "true"));
+        return parse(arena_printf(
+            a,
+            "{\"EvaluationResults\":[{\"EvalActionName\":\"ec2:CreateTags\",\"EvalDecision\":\"implicitDeny\","
+            "\"PermissionsBoundaryDecisionDetail\":{\"AllowedByPermissionsBoundary\":\"%s\"}}]}",
+            s->boundary_denies ? "false" : "true"));
     default:
         error_set(err, ERR_UNSUPPORTED, "support_world: %s is not known", effect_operation(e->kind));
         return NULL;
     }
 }
 
-static json *answer_read(struct sim *s, struct arena *a, const struct effect *e, struct error *err)
-{
+static json *answer_read(struct sim *s, struct arena *a, const struct effect *e, struct error *err) {
     switch ((int)e->kind) {
     case EFFECT_STS_GET_CALLER_IDENTITY:
-        return parse(arena_printf(a, "{\"Account\":\"%s\",\"Arn\":\"arn:aws:iam::%s:user/op\",\"UserId\":\"x\"}", s->account, s->account));
+        return parse(arena_printf(a, "{\"Account\":\"%s\",\"Arn\":\"arn:aws:iam::%s:user/op\",\"UserId\":\"x\"}",
+                                  s->account, s->account));
     case EFFECT_EKS_DESCRIBE_CLUSTER:
         return str_eq(effect_arg(e, "name"), "prod") ? describe_cluster(s, a) : not_found(err, "cluster");
     case EFFECT_EKS_DESCRIBE_ADDON:
@@ -599,10 +587,10 @@ static json *answer_read(struct sim *s, struct arena *a, const struct effect *e,
     }
 }
 
-/* --- answers: writes ------------------------------------------------------------------------------------------------------------- */
+/* --- answers: writes
+ * ------------------------------------------------------------------------------------------------------------- */
 
-static json *create_role(struct sim *s, const struct effect *e, struct error *err)
-{
+static json *create_role(struct sim *s, const struct effect *e, struct error *err) {
     if (sim_role(s, effect_arg(e, "RoleName"))) {
         error_set(err, ERR_ALREADY_EXISTS, "role exists");
         return NULL;
@@ -627,16 +615,15 @@ static json *create_role(struct sim *s, const struct effect *e, struct error *er
     abort();
 }
 
-static void apply_service_account(struct sim *s, const json *body)
-{
+static void apply_service_account(struct sim *s, const json *body) {
     const char *role = json_key_str(json_path(body, "metadata.annotations"), "eks.amazonaws.com/role-arn");
     snprintf(s->sa_role, sizeof s->sa_role, "%s", str_or(role, ""));
-    s->sa_sts = json_key_str(json_path(body, "metadata.annotations"), "eks.amazonaws.com/sts-regional-endpoints") != NULL;
+    s->sa_sts =
+        json_key_str(json_path(body, "metadata.annotations"), "eks.amazonaws.com/sts-regional-endpoints") != NULL;
     snprintf(s->sa_manager, sizeof s->sa_manager, "cni-iam");
 }
 
-static void apply_daemon_set(struct sim *s, const json *body)
-{
+static void apply_daemon_set(struct sim *s, const json *body) {
     const char *key = json_key_str(json_path(body, "spec.template.metadata.annotations"), "cniiam.dev/restarted-for");
     s->restart_applies++;
     if (str_eq(key, s->ds_key))
@@ -646,8 +633,7 @@ static void apply_daemon_set(struct sim *s, const json *body)
     s->restarts++;
 }
 
-static void patch_object(struct sim *s, const struct effect *e, const json *ops)
-{
+static void patch_object(struct sim *s, const struct effect *e, const json *ops) {
     const json *last = NULL;
     for (const json *op = json_first(ops); op; op = op->next)
         if (!str_eq(json_str(op, "op"), "test"))
@@ -669,8 +655,7 @@ static void patch_object(struct sim *s, const struct effect *e, const json *ops)
     json_free(object);
 }
 
-static void apply_k8s(struct sim *s, const struct effect *e, struct error *err)
-{
+static void apply_k8s(struct sim *s, const struct effect *e, struct error *err) {
     if (e->kind == EFFECT_K8S_DELETE) {
         for (int i = 0; i < SIM_PODS_MAX; i++)
             if (s->pods[i].exists && str_eq(s->pods[i].uid, effect_arg(e, "uid"))) {
@@ -690,18 +675,16 @@ static void apply_k8s(struct sim *s, const struct effect *e, struct error *err)
     json_free(body);
 }
 
-static json *create_policy(struct sim *s, const struct effect *e)
-{
+static json *create_policy(struct sim *s, const struct effect *e) {
     s->policy.exists = true;
-    snprintf(s->policy.arn, sizeof s->policy.arn, "arn:aws:iam::" SIM_ACCOUNT ":policy%s%s", str_or(effect_arg(e, "Path"), "/"),
-             effect_arg(e, "PolicyName"));
+    snprintf(s->policy.arn, sizeof s->policy.arn, "arn:aws:iam::" SIM_ACCOUNT ":policy%s%s",
+             str_or(effect_arg(e, "Path"), "/"), effect_arg(e, "PolicyName"));
     snprintf(s->policy.trust, sizeof s->policy.trust, "%s", effect_arg(e, "PolicyDocument"));
     tags_from(e, s->policy.tags, &s->policy.ntags);
     return json_object();
 }
 
-static json *apply_iam(struct sim *s, const struct effect *e, struct error *err)
-{
+static json *apply_iam(struct sim *s, const struct effect *e, struct error *err) {
     struct sim_role *r = sim_role(s, effect_arg(e, "RoleName"));
     const char *policy = effect_arg(e, "PolicyArn");
     if (effect_arg(e, "RoleName") && !r && e->kind != EFFECT_IAM_CREATE_ROLE)
@@ -774,10 +757,10 @@ static json *apply_iam(struct sim *s, const struct effect *e, struct error *err)
     }
 }
 
-static json *perform(struct sim *s, const struct effect *e, struct error *err)
-{
+static json *perform(struct sim *s, const struct effect *e, struct error *err) {
     struct arena *a = arena_new(0);
-    bool fail = s->fail_count > 0 && s->fail_kind == e->kind && (!s->fail_match || strstr(effect_describe(e, a), s->fail_match));
+    bool fail = s->fail_count > 0 && s->fail_kind == e->kind &&
+                (!s->fail_match || strstr(effect_describe(e, a), s->fail_match));
     json *value = NULL;
     error_clear(err);
     if (fail)
@@ -799,7 +782,8 @@ static json *perform(struct sim *s, const struct effect *e, struct error *err)
     return value;
 }
 
-/* --- the driver, in small ------------------------------------------------------------------------------------------------------------ */
+/* --- the driver, in small
+ * ------------------------------------------------------------------------------------------------------------ */
 
 struct frame {
     struct arena *a;
@@ -814,8 +798,7 @@ struct frame {
     const struct event_view *events[1];
 };
 
-static struct pod_view *decode_pod(struct arena *a, const struct sim_pod *p)
-{
+static struct pod_view *decode_pod(struct arena *a, const struct sim_pod *p) {
     struct error err;
     json *j = parse(pod_json(a, p));
     struct pod_view *v = pod_decode(j, &err);
@@ -824,8 +807,7 @@ static struct pod_view *decode_pod(struct arena *a, const struct sim_pod *p)
     return v;
 }
 
-static void frame_objects(struct sim *s, struct frame *f)
-{
+static void frame_objects(struct sim *s, struct frame *f) {
     struct error err;
     json *j;
     if (s->sa_exists) {
@@ -850,8 +832,10 @@ static void frame_objects(struct sim *s, struct frame *f)
     }
     if (s->event.reason[0]) {
         j = parse(arena_printf(f->a,
-                               "{\"metadata\":{\"name\":\"e1\",\"namespace\":\"kube-system\",\"uid\":\"e1\",\"resourceVersion\":\"1\"},\"reason\":\"%s\","
-                               "\"action\":\"AssignPrivateIpAddresses\",\"lastTimestamp\":\"%s\",\"count\":1,\"involvedObject\":{\"kind\":\"Pod\","
+                               "{\"metadata\":{\"name\":\"e1\",\"namespace\":\"kube-system\",\"uid\":\"e1\","
+                               "\"resourceVersion\":\"1\"},\"reason\":\"%s\","
+                               "\"action\":\"AssignPrivateIpAddresses\",\"lastTimestamp\":\"%s\",\"count\":1,"
+                               "\"involvedObject\":{\"kind\":\"Pod\","
                                "\"name\":\"p\",\"uid\":\"%s\"}}",
                                s->event.reason, time_text(f->a, s->event.at_ms), s->event.uid));
         f->event = event_decode(j, &err);
@@ -861,8 +845,7 @@ static void frame_objects(struct sim *s, struct frame *f)
     }
 }
 
-static void frame_init(struct sim *s, struct frame *f)
-{
+static void frame_init(struct sim *s, struct frame *f) {
     struct error err;
     memset(f, 0, sizeof *f);
     f->a = arena_new(65536);
@@ -875,8 +858,10 @@ static void frame_init(struct sim *s, struct frame *f)
     f->bindings[0] = f->binding;
     f->w.nbindings = 1;
     if (s->second_binding) {
-        j = parse("{\"apiVersion\":\"cniiam.dev/v1alpha1\",\"kind\":\"CniIamBinding\",\"metadata\":{\"name\":\"older\",\"uid\":\"older-uid\","
-                  "\"resourceVersion\":\"1\",\"generation\":1,\"creationTimestamp\":\"2020-01-01T00:00:00Z\"},\"spec\":{}}");
+        j = parse(
+            "{\"apiVersion\":\"cniiam.dev/"
+            "v1alpha1\",\"kind\":\"CniIamBinding\",\"metadata\":{\"name\":\"older\",\"uid\":\"older-uid\","
+            "\"resourceVersion\":\"1\",\"generation\":1,\"creationTimestamp\":\"2020-01-01T00:00:00Z\"},\"spec\":{}}");
         f->second = cib_decode(j, &err);
         json_free(j);
         f->bindings[f->w.nbindings++] = f->second;
@@ -896,8 +881,7 @@ static void frame_init(struct sim *s, struct frame *f)
     f->w.last_failures = s->last_failures;
 }
 
-static void frame_done(struct frame *f)
-{
+static void frame_done(struct frame *f) {
     for (size_t i = 0; i < f->w.npods; i++)
         pod_free(f->pods[i]);
     for (size_t i = 0; i < f->w.nnodes; i++)
@@ -910,8 +894,7 @@ static void frame_done(struct frame *f)
     arena_free(f->a);
 }
 
-static void read_all(struct sim *s, struct frame *f, const struct decision *d)
-{
+static void read_all(struct sim *s, struct frame *f, const struct decision *d) {
     for (size_t i = 0; i < d->nreads; i++) {
         struct error err;
         json *value = perform(s, d->reads[i], &err);
@@ -925,8 +908,7 @@ static void read_all(struct sim *s, struct frame *f, const struct decision *d)
     }
 }
 
-static void write_status(struct sim *s, struct frame *f, const struct cib_status *status)
-{
+static void write_status(struct sim *s, struct frame *f, const struct cib_status *status) {
     json *next = cib_status_encode(status), *object = parse(s->binding_json);
     const json *now = json_get(object, "status");
     if (!now || !json_equal(now, next)) {
@@ -943,8 +925,7 @@ static void write_status(struct sim *s, struct frame *f, const struct cib_status
     (void)f;
 }
 
-static void remember_failure(struct sim *s, const struct effect *e, const struct error *err)
-{
+static void remember_failure(struct sim *s, const struct effect *e, const struct error *err) {
     bool same = s->last_effect && err->code == s->last_error.code &&
                 str_eq(effect_key(s->last_effect, s->last_arena), effect_key(e, s->last_arena));
     s->last_failures = same ? s->last_failures + 1 : 1;
@@ -955,8 +936,7 @@ static void remember_failure(struct sim *s, const struct effect *e, const struct
     s->last_error = *err;
 }
 
-static void take_step(struct sim *s, struct frame *f, const struct step *step)
-{
+static void take_step(struct sim *s, struct frame *f, const struct step *step) {
     struct error err;
     const char *what = effect_describe(step->effect, f->a);
     bool crash = s->crash_at > 0 && --s->crash_at == 0;
@@ -986,8 +966,7 @@ static void take_step(struct sim *s, struct frame *f, const struct step *step)
     }
 }
 
-int64_t sim_pass(struct sim *s)
-{
+int64_t sim_pass(struct sim *s) {
     struct decision *d = calloc(1, sizeof *d);
     struct frame f;
     if (s->finalizer_gone) {
@@ -1017,8 +996,7 @@ int64_t sim_pass(struct sim *s)
     return wait;
 }
 
-void sim_run(struct sim *s, int64_t for_ms)
-{
+void sim_run(struct sim *s, int64_t for_ms) {
     int64_t end = s->now_ms + for_ms;
     while (s->now_ms < end) {
         int64_t wait = sim_pass(s);
@@ -1028,8 +1006,7 @@ void sim_run(struct sim *s, int64_t for_ms)
     }
 }
 
-bool sim_until(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms)
-{
+bool sim_until(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms) {
     int64_t end = s->now_ms + max_ms;
     while (s->now_ms < end) {
         int64_t wait = sim_pass(s);
@@ -1042,10 +1019,11 @@ bool sim_until(struct sim *s, const char *type, const char *status, const char *
     return false;
 }
 
-/* --- the rest ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- the rest
+ * ----------------------------------------------------------------------------------------------------------------------------
+ */
 
-struct cib_binding *sim_binding(struct sim *s)
-{
+struct cib_binding *sim_binding(struct sim *s) {
     struct error err;
     json *j = parse(s->binding_json);
     struct cib_binding *b = cib_decode(j, &err);
@@ -1053,8 +1031,7 @@ struct cib_binding *sim_binding(struct sim *s)
     return b;
 }
 
-static const char *condition_member(struct sim *s, const char *type, const char *member)
-{
+static const char *condition_member(struct sim *s, const char *type, const char *member) {
     static char out[1024];
     out[0] = '\0';
     json *j = parse(s->binding_json);
@@ -1065,47 +1042,40 @@ static const char *condition_member(struct sim *s, const char *type, const char 
     return out;
 }
 
-const char *sim_condition_reason(struct sim *s, const char *type)
-{
+const char *sim_condition_reason(struct sim *s, const char *type) {
     return condition_member(s, type, "reason");
 }
 
-const char *sim_condition_message(struct sim *s, const char *type)
-{
+const char *sim_condition_message(struct sim *s, const char *type) {
     return condition_member(s, type, "message");
 }
 
-bool sim_condition_is(struct sim *s, const char *type, const char *status)
-{
+bool sim_condition_is(struct sim *s, const char *type, const char *status) {
     return str_eq(condition_member(s, type, "status"), status);
 }
 
-int sim_pods_with_role(const struct sim *s, const char *role_arn)
-{
+int sim_pods_with_role(const struct sim *s, const char *role_arn) {
     int n = 0;
     for (int i = 0; i < SIM_PODS_MAX; i++)
         n += s->pods[i].exists && strcmp(s->pods[i].role, str_or(role_arn, "")) == 0;
     return n;
 }
 
-int sim_log_index(const struct sim *s, const char *needle)
-{
+int sim_log_index(const struct sim *s, const char *needle) {
     for (int i = 0; i < s->nlog; i++)
         if (strstr(s->log[i], needle))
             return i;
     return -1;
 }
 
-int sim_log_count(const struct sim *s, const char *needle)
-{
+int sim_log_count(const struct sim *s, const char *needle) {
     int n = 0;
     for (int i = 0; i < s->nlog; i++)
         n += strstr(s->log[i], needle) != NULL;
     return n;
 }
 
-const char *sim_own_role_arn(struct sim *s)
-{
+const char *sim_own_role_arn(struct sim *s) {
     static char arn[128];
     struct cib_binding *b = sim_binding(s);
     snprintf(arn, sizeof arn, "%s", str_or(b->status.role.arn, ""));
@@ -1113,8 +1083,7 @@ const char *sim_own_role_arn(struct sim *s)
     return arn;
 }
 
-static void edit_binding(struct sim *s, const char *spec_json, const char *key, const char *value, bool delete)
-{
+static void edit_binding(struct sim *s, const char *spec_json, const char *key, const char *value, bool delete) {
     json *o = parse(s->binding_json);
     json *meta = (json *)(uintptr_t)json_get(o, "metadata");
     if (spec_json) {
@@ -1136,23 +1105,19 @@ static void edit_binding(struct sim *s, const char *spec_json, const char *key, 
     json_free(o);
 }
 
-void sim_set_spec(struct sim *s, const char *spec_json)
-{
+void sim_set_spec(struct sim *s, const char *spec_json) {
     edit_binding(s, spec_json, NULL, NULL, false);
 }
 
-void sim_annotate_binding(struct sim *s, const char *key, const char *value)
-{
+void sim_annotate_binding(struct sim *s, const char *key, const char *value) {
     edit_binding(s, NULL, key, value, false);
 }
 
-void sim_delete_binding(struct sim *s)
-{
+void sim_delete_binding(struct sim *s) {
     edit_binding(s, NULL, NULL, NULL, true);
 }
 
-void sim_restart_operator(struct sim *s)
-{
+void sim_restart_operator(struct sim *s) {
     observations_free(s->observations);
     s->observations = observations_new();
     memset(&s->progress, 0, sizeof s->progress);
@@ -1161,8 +1126,7 @@ void sim_restart_operator(struct sim *s)
     s->epoch++;
 }
 
-void sim_init(struct sim *s, int nodes, const char *spec_json)
-{
+void sim_init(struct sim *s, int nodes, const char *spec_json) {
     memset(s, 0, sizeof *s);
     s->nnodes = nodes;
     s->sa_exists = s->ds_exists = s->webhook_up = true;
@@ -1183,21 +1147,22 @@ void sim_init(struct sim *s, int nodes, const char *spec_json)
     snprintf(node_role->name, sizeof node_role->name, "node-role");
     snprintf(node_role->arn, sizeof node_role->arn, "arn:aws:iam::" SIM_ACCOUNT ":role/node-role");
     snprintf(node_role->trust, sizeof node_role->trust,
-             "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"ec2.amazonaws.com\"},\"Action\":"
+             "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"ec2."
+             "amazonaws.com\"},\"Action\":"
              "\"sts:AssumeRole\"}]}");
     sim_role_attach(node_role, "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy");
     sim_role_attach(node_role, SIM_CNI_POLICY);
     for (int i = 0; i < nodes; i++)
         sim_new_pod(s, i);
     snprintf(s->binding_json, sizeof s->binding_json,
-             "{\"apiVersion\":\"cniiam.dev/v1alpha1\",\"kind\":\"CniIamBinding\",\"metadata\":{\"name\":\"aws-node\",\"uid\":\"cib-uid\","
+             "{\"apiVersion\":\"cniiam.dev/"
+             "v1alpha1\",\"kind\":\"CniIamBinding\",\"metadata\":{\"name\":\"aws-node\",\"uid\":\"cib-uid\","
              "\"resourceVersion\":\"10\",\"generation\":1,\"creationTimestamp\":\"2026-01-01T00:00:00Z\"},\"spec\":%s}",
              spec_json);
     advance(s, 5000);
 }
 
-void sim_done(struct sim *s)
-{
+void sim_done(struct sim *s) {
     observations_free(s->observations);
     arena_free(s->last_arena);
 }

@@ -12,7 +12,8 @@
 #include "platform/base/str.h"
 #include "support_ports.h"
 
-#define OBJECT(name, rest) "{\"metadata\":{\"name\":\"" name "\",\"uid\":\"u-" name "\",\"resourceVersion\":\"5\"}" rest "}"
+#define OBJECT(name, rest)                                                                                             \
+    "{\"metadata\":{\"name\":\"" name "\",\"uid\":\"u-" name "\",\"resourceVersion\":\"5\"}" rest "}"
 #define BINDING(name)                                                                                                  \
     "{\"apiVersion\":\"cniiam.dev/v1alpha1\",\"kind\":\"CniIamBinding\",\"metadata\":{\"name\":\"" name                \
     "\",\"uid\":\"u-" name "\",\"resourceVersion\":\"5\"},\"spec\":{}}"
@@ -64,7 +65,8 @@ static void test_what_is_watched(void **state) {
         assert_non_null(kind->free_view);
         bool of_cluster = k == WATCH_BINDINGS || k == WATCH_NODES;
         assert_int_equal(kind->target.ns == NULL, of_cluster);
-        assert_int_equal(!kind->target.label_selector && !kind->target.field_selector, of_cluster); /* nothing more than needed */
+        assert_int_equal(!kind->target.label_selector && !kind->target.field_selector,
+                         of_cluster); /* nothing more than needed */
     }
 }
 
@@ -127,12 +129,14 @@ static void test_what_can_not_be_read_is_named(void **state) {
     }
 }
 
-/* --- from informers: each is answered its list by hand ------------------------------------------------------------- */
+/* --- from informers: each is answered its list by hand -------------------------------------------------------------
+ */
 
 static struct watch_sink sinks[WATCH_COUNT];
 static int nsinks;
 
-static uint64_t source_list(void *ctx, const struct watch_target *t, const struct list_query *q, struct watch_sink sink) {
+static uint64_t source_list(void *ctx, const struct watch_target *t, const struct list_query *q,
+                            struct watch_sink sink) {
     (void)ctx;
     (void)t;
     (void)q;
@@ -141,7 +145,8 @@ static uint64_t source_list(void *ctx, const struct watch_target *t, const struc
     return (uint64_t)nsinks;
 }
 
-static uint64_t source_watch(void *ctx, const struct watch_target *t, const struct watch_query *q, struct watch_sink sink) {
+static uint64_t source_watch(void *ctx, const struct watch_target *t, const struct watch_query *q,
+                             struct watch_sink sink) {
     (void)ctx;
     (void)t;
     (void)q;

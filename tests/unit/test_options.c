@@ -204,8 +204,8 @@ static void test_the_election_keeps_its_distances(void **state) {
             "--leader-elect-lease-duration=10s");
     REFUSED("must be greater than 1.2 times --leader-elect-retry-period", COMMAND_CONTROLLER,
             "--leader-elect-renew-deadline=12s", "--leader-elect-retry-period=10s");
-    assert_true(PARSE(COMMAND_CONTROLLER, "--leader-elect-lease-duration=12001ms",
-                      "--leader-elect-renew-deadline=12s", "--leader-elect-retry-period=9999ms"));
+    assert_true(PARSE(COMMAND_CONTROLLER, "--leader-elect-lease-duration=12001ms", "--leader-elect-renew-deadline=12s",
+                      "--leader-elect-retry-period=9999ms"));
 }
 
 static void test_a_subcommand_takes_its_own_flags_only(void **state) {

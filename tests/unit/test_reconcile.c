@@ -1,4 +1,5 @@
 /* The whole life of a binding against the small world of support_world.h: state of the world, absence too. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -6,22 +7,19 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "support_world.h"
 
 #define MINUTES 60000
 
-static struct sim *sim_start(int nodes, const char *spec)
-{
+static struct sim *sim_start(int nodes, const char *spec) {
     struct sim *s = malloc(sizeof *s);
     assert_non_null(s);
     sim_init(s, nodes, spec);
     return s;
 }
 
-static void sim_end(struct sim *s)
-{
+static void sim_end(struct sim *s) {
     if (s->lost_permission)
         print_error("%s\n", s->violation);
     assert_int_equal(s->lost_permission, 0);
@@ -29,25 +27,23 @@ static void sim_end(struct sim *s)
     free(s);
 }
 
-static void dump(const struct sim *s)
-{
+static void dump(const struct sim *s) {
     for (int i = 0; i < s->nlog; i++)
         print_message("%s\n", s->log[i]);
 }
 
-static void expect(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms)
-{
+static void expect(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms) {
     if (sim_until(s, type, status, reason, max_ms))
         return;
     dump(s);
-    print_error("%s is not %s (%s): reason %s: %s; Ready: %s\n", type, status, reason ? reason : "*", sim_condition_reason(s, type), sim_condition_message(s, type), sim_condition_reason(s, "Ready"));
+    print_error("%s is not %s (%s): reason %s: %s; Ready: %s\n", type, status, reason ? reason : "*",
+                sim_condition_reason(s, type), sim_condition_message(s, type), sim_condition_reason(s, "Ready"));
     fail();
 }
 
 #define AUTOMATIC "{\"nodeRole\":{\"detach\":\"Automatic\"}}"
 
-static void migrates_and_waits_for_approval(void **state)
-{
+static void migrates_and_waits_for_approval(void **state) {
     (void)state;
     struct sim *s = sim_start(5, "{}");
     expect(s, "Ready", "True", NULL, 10 * MINUTES);
@@ -68,8 +64,7 @@ static void migrates_and_waits_for_approval(void **state)
     sim_end(s);
 }
 
-static void migrates_automatically(void **state)
-{
+static void migrates_automatically(void **state) {
     (void)state;
     struct sim *s = sim_start(5, AUTOMATIC);
     expect(s, "Ready", "True", NULL, 20 * MINUTES);
@@ -86,8 +81,7 @@ static void migrates_automatically(void **state)
     sim_end(s);
 }
 
-static void deletion_restores(void **state)
-{
+static void deletion_restores(void **state) {
     (void)state;
     struct sim *s = sim_start(4, AUTOMATIC);
     expect(s, "Ready", "True", NULL, 20 * MINUTES);
@@ -109,8 +103,7 @@ static void deletion_restores(void **state)
     sim_end(s);
 }
 
-static void provider_that_others_trust_stays(void **state)
-{
+static void provider_that_others_trust_stays(void **state) {
     (void)state;
     struct sim *s = sim_start(2, AUTOMATIC);
     expect(s, "Ready", "True", NULL, 20 * MINUTES);
@@ -118,7 +111,10 @@ static void provider_that_others_trust_stays(void **state)
     other->exists = true;
     strcpy(other->name, "app");
     strcpy(other->arn, "arn:aws:iam::" SIM_ACCOUNT ":role/app");
-    strcpy(other->trust, "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Federated\":\"" SIM_PROVIDER "\"},\"Action\":\"sts:AssumeRoleWithWebIdentity\"}]}");
+    strcpy(
+        other->trust,
+        "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Federated\":\"" SIM_PROVIDER
+        "\"},\"Action\":\"sts:AssumeRoleWithWebIdentity\"}]}");
     sim_delete_binding(s);
     for (int i = 0; i < 3000 && !s->finalizer_gone; i++)
         sim_run(s, 1000);
@@ -128,8 +124,7 @@ static void provider_that_others_trust_stays(void **state)
     sim_end(s);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(migrates_and_waits_for_approval),
         cmocka_unit_test(migrates_automatically),

@@ -1,4 +1,5 @@
 /* Faults, drift, refusals and the way back: the state of the world after each, S1 judged after every change. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -7,24 +8,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "support_world.h"
 
 #define MINUTES 60000
 #define AUTOMATIC "{\"nodeRole\":{\"detach\":\"Automatic\"}}"
-#define QUICK "{\"rollout\":{\"proofSeconds\":2,\"settleSeconds\":2,\"progressDeadlineSeconds\":120},\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":10}}"
+#define QUICK                                                                                                          \
+    "{\"rollout\":{\"proofSeconds\":2,\"settleSeconds\":2,\"progressDeadlineSeconds\":120},\"nodeRole\":{\"detach\":"  \
+    "\"Automatic\",\"soakSeconds\":10}}"
 
-static struct sim *sim_start(int nodes, const char *spec)
-{
+static struct sim *sim_start(int nodes, const char *spec) {
     struct sim *s = malloc(sizeof *s);
     assert_non_null(s);
     sim_init(s, nodes, spec);
     return s;
 }
 
-static void dump(struct sim *s)
-{
+static void dump(struct sim *s) {
     for (int i = s->nlog > 60 ? s->nlog - 60 : 0; i < s->nlog; i++)
         print_message("%s\n", s->log[i]);
     static const char *const types[] = {"Ready", "Stalled", "Reconciling", "NodeRoleDetached", "GuardActive"};
@@ -34,8 +34,7 @@ static void dump(struct sim *s)
     }
 }
 
-static void sim_end(struct sim *s)
-{
+static void sim_end(struct sim *s) {
     if (s->lost_permission) {
         dump(s);
         print_error("%s\n", s->violation);
@@ -45,8 +44,7 @@ static void sim_end(struct sim *s)
     free(s);
 }
 
-static void expect(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms)
-{
+static void expect(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms) {
     if (sim_until(s, type, status, reason, max_ms))
         return;
     dump(s);
@@ -54,27 +52,45 @@ static void expect(struct sim *s, const char *type, const char *status, const ch
     fail();
 }
 
-static bool every_pod_permitted(const struct sim *s)
-{
+static bool every_pod_permitted(const struct sim *s) {
     for (int i = 0; i < SIM_PODS_MAX; i++)
         if (s->pods[i].exists && !s->pods[i].had_permission)
             return false;
     return true;
 }
 
-/* --- refusals: Stalled, with its reason, before any write ------------------------------------------------------------------- */
+/* --- refusals: Stalled, with its reason, before any write
+ * ------------------------------------------------------------------- */
 
-static void make_addon(struct sim *s) { s->addon = true; }
-static void make_association(struct sim *s) { s->association = true; }
-static void make_auto_mode(struct sim *s) { s->auto_mode = true; }
-static void make_old(struct sim *s) { s->image = "x/amazon-k8s-cni:v1.5.2"; }
-static void make_old_ipv6(struct sim *s) { s->image = "x/amazon-k8s-cni:v1.10.0"; s->ipv6 = true; }
-static void make_other_issuer(struct sim *s) { s->issuer_of_api = "https://other.example"; }
-static void make_second(struct sim *s) { s->second_binding = true; }
-static void make_no_workload(struct sim *s) { s->ds_exists = false; }
-static void make_nothing(struct sim *s) { (void)s; }
-static void make_foreign_role(struct sim *s)
-{
+static void make_addon(struct sim *s) {
+    s->addon = true;
+}
+static void make_association(struct sim *s) {
+    s->association = true;
+}
+static void make_auto_mode(struct sim *s) {
+    s->auto_mode = true;
+}
+static void make_old(struct sim *s) {
+    s->image = "x/amazon-k8s-cni:v1.5.2";
+}
+static void make_old_ipv6(struct sim *s) {
+    s->image = "x/amazon-k8s-cni:v1.10.0";
+    s->ipv6 = true;
+}
+static void make_other_issuer(struct sim *s) {
+    s->issuer_of_api = "https://other.example";
+}
+static void make_second(struct sim *s) {
+    s->second_binding = true;
+}
+static void make_no_workload(struct sim *s) {
+    s->ds_exists = false;
+}
+static void make_nothing(struct sim *s) {
+    (void)s;
+}
+static void make_foreign_role(struct sim *s) {
     struct sim_role *r = &s->roles[3];
     r->exists = true;
     strcpy(r->name, "cni");
@@ -83,8 +99,7 @@ static void make_foreign_role(struct sim *s)
     s->provider = s->provider_audience = true;
 }
 
-static void refusals(void **state)
-{
+static void refusals(void **state) {
     (void)state;
     static const struct {
         void (*make)(struct sim *s);
@@ -100,7 +115,10 @@ static void refusals(void **state)
         {make_no_workload, "{}", "WorkloadMissing"},
         {make_nothing, "{\"cluster\":{\"accountID\":\"999999999999\"}}", "WrongAccount"},
         {make_nothing, "{\"cluster\":{\"name\":\"nope\"}}", "ClusterNotFound"},
-        {make_nothing, "{\"role\":{\"path\":\"/x/\"},\"permissions\":{\"policyARNs\":[\"arn:aws:iam::aws:policy/AdministratorAccess\"]}}", "PolicyNotAllowed"},
+        {make_nothing,
+         "{\"role\":{\"path\":\"/x/\"},\"permissions\":{\"policyARNs\":[\"arn:aws:iam::aws:policy/"
+         "AdministratorAccess\"]}}",
+         "PolicyNotAllowed"},
         {make_foreign_role, "{\"role\":{\"name\":\"cni\"}}", "RoleNotOurs"},
         {make_nothing, "{\"role\":{\"name\":\"nope\",\"management\":\"Adopt\"}}", "RoleNotFound"},
     };
@@ -108,7 +126,8 @@ static void refusals(void **state)
         struct sim *s = sim_start(2, rows[i].spec);
         rows[i].make(s);
         sim_run(s, 2 * MINUTES);
-        if (strcmp(sim_condition_reason(s, "Stalled"), rows[i].reason) != 0 || !sim_condition_is(s, "Stalled", "True")) {
+        if (strcmp(sim_condition_reason(s, "Stalled"), rows[i].reason) != 0 ||
+            !sim_condition_is(s, "Stalled", "True")) {
             dump(s);
             print_error("row %zu: wanted %s\n", i, rows[i].reason);
             fail();
@@ -120,8 +139,7 @@ static void refusals(void **state)
     }
 }
 
-static void plan_and_observe_write_nothing(void **state)
-{
+static void plan_and_observe_write_nothing(void **state) {
     (void)state;
     static const char *const specs[] = {"{\"mode\":\"Plan\"}", "{\"mode\":\"Observe\"}"};
     for (size_t i = 0; i < 2; i++) {
@@ -136,10 +154,10 @@ static void plan_and_observe_write_nothing(void **state)
     }
 }
 
-/* --- crashes and lost answers ------------------------------------------------------------------------------------------------- */
+/* --- crashes and lost answers
+ * ------------------------------------------------------------------------------------------------- */
 
-static int migration_length(void)
-{
+static int migration_length(void) {
     struct sim *s = sim_start(3, QUICK);
     expect(s, "Ready", "True", NULL, 20 * MINUTES);
     int n = s->nlog;
@@ -147,8 +165,7 @@ static int migration_length(void)
     return n;
 }
 
-static void assert_migrated(struct sim *s)
-{
+static void assert_migrated(struct sim *s) {
     assert_int_equal(sim_pods_with_role(s, sim_own_role_arn(s)), 3);
     assert_false(sim_role_has(&s->roles[0], SIM_CNI_POLICY));
     assert_true(s->provider);
@@ -157,14 +174,12 @@ static void assert_migrated(struct sim *s)
     assert_true(s->restarts <= 1);
 }
 
-static void run_until_log(struct sim *s, int n)
-{
+static void run_until_log(struct sim *s, int n) {
     for (int i = 0; i < 20000 && s->nlog < n; i++)
         sim_run(s, 50);
 }
 
-static void crash_after_every_write(void **state)
-{
+static void crash_after_every_write(void **state) {
     (void)state;
     int n = migration_length();
     for (int k = 1; k <= n; k++) {
@@ -177,14 +192,24 @@ static void crash_after_every_write(void **state)
     }
 }
 
-static void every_answer_lost_or_refused_once(void **state)
-{
+static void every_answer_lost_or_refused_once(void **state) {
     (void)state;
-    static const enum effect_kind kinds[] = {
-        EFFECT_IAM_CREATE_OIDC_PROVIDER, EFFECT_IAM_CREATE_ROLE,        EFFECT_IAM_ATTACH_ROLE_POLICY, EFFECT_K8S_APPLY, EFFECT_K8S_DELETE,
-        EFFECT_IAM_TAG_ROLE,             EFFECT_IAM_DETACH_ROLE_POLICY, EFFECT_K8S_JSON_PATCH,         EFFECT_PROVE_ROLE, EFFECT_IAM_GET_ROLE,
-        EFFECT_EC2_DESCRIBE_INSTANCES,   EFFECT_EKS_DESCRIBE_CLUSTER,   EFFECT_K8S_POD_DRY_RUN,        EFFECT_K8S_LIST};
-    static const enum err_code codes[] = {ERR_LOST, ERR_TIMEOUT, ERR_THROTTLED, ERR_FORBIDDEN, ERR_CONFLICT, ERR_UNAVAILABLE};
+    static const enum effect_kind kinds[] = {EFFECT_IAM_CREATE_OIDC_PROVIDER,
+                                             EFFECT_IAM_CREATE_ROLE,
+                                             EFFECT_IAM_ATTACH_ROLE_POLICY,
+                                             EFFECT_K8S_APPLY,
+                                             EFFECT_K8S_DELETE,
+                                             EFFECT_IAM_TAG_ROLE,
+                                             EFFECT_IAM_DETACH_ROLE_POLICY,
+                                             EFFECT_K8S_JSON_PATCH,
+                                             EFFECT_PROVE_ROLE,
+                                             EFFECT_IAM_GET_ROLE,
+                                             EFFECT_EC2_DESCRIBE_INSTANCES,
+                                             EFFECT_EKS_DESCRIBE_CLUSTER,
+                                             EFFECT_K8S_POD_DRY_RUN,
+                                             EFFECT_K8S_LIST};
+    static const enum err_code codes[] = {ERR_LOST,      ERR_TIMEOUT,  ERR_THROTTLED,
+                                          ERR_FORBIDDEN, ERR_CONFLICT, ERR_UNAVAILABLE};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         for (size_t c = 0; c < sizeof codes / sizeof *codes; c++)
             for (int after = 0; after < 2; after++) {
@@ -201,11 +226,11 @@ static void every_answer_lost_or_refused_once(void **state)
             }
 }
 
-static void a_lasting_refusal_is_said_and_healed(void **state)
-{
+static void a_lasting_refusal_is_said_and_healed(void **state) {
     (void)state;
-    static const enum effect_kind kinds[] = {EFFECT_IAM_CREATE_ROLE, EFFECT_IAM_ATTACH_ROLE_POLICY, EFFECT_IAM_GET_ROLE,
-                                             EFFECT_EC2_DESCRIBE_INSTANCES, EFFECT_K8S_APPLY, EFFECT_IAM_DETACH_ROLE_POLICY};
+    static const enum effect_kind kinds[] = {EFFECT_IAM_CREATE_ROLE, EFFECT_IAM_ATTACH_ROLE_POLICY,
+                                             EFFECT_IAM_GET_ROLE,    EFFECT_EC2_DESCRIBE_INSTANCES,
+                                             EFFECT_K8S_APPLY,       EFFECT_IAM_DETACH_ROLE_POLICY};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
         struct sim *s = sim_start(3, QUICK);
         s->fail_kind = kinds[k];
@@ -219,8 +244,7 @@ static void a_lasting_refusal_is_said_and_healed(void **state)
     }
 }
 
-static void deletion_survives_crashes(void **state)
-{
+static void deletion_survives_crashes(void **state) {
     (void)state;
     struct sim *ref = sim_start(3, QUICK);
     expect(ref, "Ready", "True", NULL, 20 * MINUTES);
@@ -249,8 +273,7 @@ static void deletion_survives_crashes(void **state)
     }
 }
 
-static void deletion_at_every_step_of_the_migration(void **state)
-{
+static void deletion_at_every_step_of_the_migration(void **state) {
     (void)state;
     int n = migration_length();
     for (int k = 1; k <= n; k++) {
@@ -272,24 +295,37 @@ static void deletion_at_every_step_of_the_migration(void **state)
     }
 }
 
-/* --- drift --------------------------------------------------------------------------------------------------------------------------- */
+/* --- drift
+ * ---------------------------------------------------------------------------------------------------------------------------
+ */
 
-static void break_annotation(struct sim *s) { s->sa_role[0] = '\0'; }
-static void break_policy(struct sim *s) { sim_role_detach(sim_role(s, strrchr(sim_own_role_arn(s), '/') + 1), SIM_CNI_POLICY); }
-static void break_trust(struct sim *s) { strcpy(sim_role(s, strrchr(sim_own_role_arn(s), '/') + 1)->trust, s->roles[0].trust); }
-static void break_provider(struct sim *s) { s->provider = false; }
-static void break_audience(struct sim *s) { s->provider_audience = false; }
-static void break_tagged_statement(struct sim *s)
-{
+static void break_annotation(struct sim *s) {
+    s->sa_role[0] = '\0';
+}
+static void break_policy(struct sim *s) {
+    sim_role_detach(sim_role(s, strrchr(sim_own_role_arn(s), '/') + 1), SIM_CNI_POLICY);
+}
+static void break_trust(struct sim *s) {
+    strcpy(sim_role(s, strrchr(sim_own_role_arn(s), '/') + 1)->trust, s->roles[0].trust);
+}
+static void break_provider(struct sim *s) {
+    s->provider = false;
+}
+static void break_audience(struct sim *s) {
+    s->provider_audience = false;
+}
+static void break_tagged_statement(struct sim *s) {
     strcpy(sim_role(s, strrchr(sim_own_role_arn(s), '/') + 1)->trust,
-           "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Sid\":\"CniIamAwsNode\",\"Effect\":\"Allow\",\"Principal\":{\"Federated\":\"" SIM_PROVIDER
-           "\"},\"Action\":\"sts:AssumeRoleWithWebIdentity\",\"Condition\":{\"StringLike\":{\"" SIM_ISSUER ":sub\":\"*\"}}}]}");
+           "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Sid\":\"CniIamAwsNode\",\"Effect\":\"Allow\",\"Principal\":{"
+           "\"Federated\":\"" SIM_PROVIDER
+           "\"},\"Action\":\"sts:AssumeRoleWithWebIdentity\",\"Condition\":{\"StringLike\":{\"" SIM_ISSUER
+           ":sub\":\"*\"}}}]}");
 }
 
-static void drift_is_repaired(void **state)
-{
+static void drift_is_repaired(void **state) {
     (void)state;
-    void (*const breaks[])(struct sim *) = {break_annotation, break_policy, break_trust, break_provider, break_audience, break_tagged_statement};
+    void (*const breaks[])(struct sim *) = {break_annotation, break_policy,   break_trust,
+                                            break_provider,   break_audience, break_tagged_statement};
     static const char *const specs[] = {"{}", QUICK};
     for (size_t i = 0; i < sizeof breaks / sizeof *breaks; i++)
         for (size_t k = 0; k < 2; k++) {
@@ -299,18 +335,19 @@ static void drift_is_repaired(void **state)
             sim_run(s, 3 * MINUTES);
             struct sim_role *r = sim_role(s, strrchr(sim_own_role_arn(s), '/') + 1);
             assert_non_null(r);
-            if (!s->provider || !s->provider_audience || !sim_role_has(r, SIM_CNI_POLICY) || !strstr(r->trust, "StringEquals") || !s->sa_role[0] ||
-                strstr(r->trust, "StringLike") || !every_pod_permitted(s))
+            if (!s->provider || !s->provider_audience || !sim_role_has(r, SIM_CNI_POLICY) ||
+                !strstr(r->trust, "StringEquals") || !s->sa_role[0] || strstr(r->trust, "StringLike") ||
+                !every_pod_permitted(s))
                 dump(s), print_error("break %zu spec %zu\n", i, k), fail();
             expect(s, "Ready", "True", NULL, 20 * MINUTES);
             sim_end(s);
         }
 }
 
-/* --- the webhook sleeps -------------------------------------------------------------------------------------------------------------- */
+/* --- the webhook sleeps
+ * -------------------------------------------------------------------------------------------------------------- */
 
-static void missed_pods_before_the_detach(void **state)
-{
+static void missed_pods_before_the_detach(void **state) {
     (void)state;
     struct sim *s = sim_start(4, QUICK);
     s->webhook_misses = 3;
@@ -320,8 +357,7 @@ static void missed_pods_before_the_detach(void **state)
     sim_end(s);
 }
 
-static void missed_pod_after_the_detach(void **state)
-{
+static void missed_pod_after_the_detach(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
     expect(s, "Ready", "True", NULL, 20 * MINUTES);
@@ -345,8 +381,7 @@ static void missed_pod_after_the_detach(void **state)
     sim_end(s);
 }
 
-static void a_sleeping_webhook_touches_no_pod(void **state)
-{
+static void a_sleeping_webhook_touches_no_pod(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
     s->webhook_up = false;
@@ -357,10 +392,11 @@ static void a_sleeping_webhook_touches_no_pod(void **state)
     sim_end(s);
 }
 
-/* --- the role breaks -------------------------------------------------------------------------------------------------------------------- */
+/* --- the role breaks
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
-static void broken_role_ends_with_permissions(void **state)
-{
+static void broken_role_ends_with_permissions(void **state) {
     (void)state;
     static const char *const moments[] = {"annotate", "canary", "restart DaemonSet", "- detach"};
     for (size_t m = 0; m < 4; m++) {
@@ -381,10 +417,11 @@ static void broken_role_ends_with_permissions(void **state)
     }
 }
 
-/* --- node roles --------------------------------------------------------------------------------------------------------------------------- */
+/* --- node roles
+ * ---------------------------------------------------------------------------------------------------------------------------
+ */
 
-static void a_shared_node_role_is_held_back(void **state)
-{
+static void a_shared_node_role_is_held_back(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
     strcpy(s->foreign_instance, "i-0foreign");
@@ -392,22 +429,21 @@ static void a_shared_node_role_is_held_back(void **state)
     expect(s, "NodeRoleDetached", "False", "ForeignConsumer", 20 * MINUTES);
     sim_run(s, 20 * MINUTES);
     assert_true(sim_role_has(&s->roles[0], SIM_CNI_POLICY));
-    sim_set_spec(s, "{\"rollout\":{\"proofSeconds\":2,\"settleSeconds\":2},\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":10,"
+    sim_set_spec(s, "{\"rollout\":{\"proofSeconds\":2,\"settleSeconds\":2},\"nodeRole\":{\"detach\":\"Automatic\","
+                    "\"soakSeconds\":10,"
                     "\"foreignConsumers\":[\"other\"]}}");
     expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
     sim_end(s);
 }
 
-static void add_second_node_role(struct sim *s, int node)
-{
+static void add_second_node_role(struct sim *s, int node) {
     s->roles[1] = s->roles[0];
     strcpy(s->roles[1].name, "node-role-b");
     strcpy(s->roles[1].arn, "arn:aws:iam::" SIM_ACCOUNT ":role/node-role-b");
     s->node_role[node] = 1;
 }
 
-static void two_node_roles_and_one_that_appears_later(void **state)
-{
+static void two_node_roles_and_one_that_appears_later(void **state) {
     (void)state;
     struct sim *s = sim_start(4, QUICK);
     add_second_node_role(s, 3);
@@ -421,10 +457,10 @@ static void two_node_roles_and_one_that_appears_later(void **state)
     sim_end(s);
 }
 
-static void only_listed_roles(void **state)
-{
+static void only_listed_roles(void **state) {
     (void)state;
-    struct sim *s = sim_start(3, "{\"rollout\":{\"proofSeconds\":2,\"settleSeconds\":2},\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":10,"
+    struct sim *s = sim_start(3, "{\"rollout\":{\"proofSeconds\":2,\"settleSeconds\":2},\"nodeRole\":{\"detach\":"
+                                 "\"Automatic\",\"soakSeconds\":10,"
                                  "\"roleARNs\":[\"arn:aws:iam::" SIM_ACCOUNT ":role/node-role-b\"]}}");
     add_second_node_role(s, 2);
     expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
@@ -433,8 +469,7 @@ static void only_listed_roles(void **state)
     sim_end(s);
 }
 
-static void turning_off_gives_back(void **state)
-{
+static void turning_off_gives_back(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
     expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
@@ -446,8 +481,7 @@ static void turning_off_gives_back(void **state)
     sim_end(s);
 }
 
-static void back_to_the_node_role(void **state)
-{
+static void back_to_the_node_role(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
     expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
@@ -460,8 +494,7 @@ static void back_to_the_node_role(void **state)
     sim_end(s);
 }
 
-static void bootstrap_and_its_deletion(void **state)
-{
+static void bootstrap_and_its_deletion(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
     sim_role_detach(&s->roles[0], SIM_CNI_POLICY);
@@ -477,8 +510,7 @@ static void bootstrap_and_its_deletion(void **state)
     sim_end(s);
 }
 
-static void on_delete_goes_one_by_one(void **state)
-{
+static void on_delete_goes_one_by_one(void **state) {
     (void)state;
     struct sim *s = sim_start(4, QUICK);
     s->on_delete = true;
@@ -489,8 +521,7 @@ static void on_delete_goes_one_by_one(void **state)
     sim_end(s);
 }
 
-static void the_guard_must_be_independent(void **state)
-{
+static void the_guard_must_be_independent(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
     s->config.guard_independent = false;
@@ -499,8 +530,7 @@ static void the_guard_must_be_independent(void **state)
     sim_end(s);
 }
 
-static void empty_lists_take_nothing_away(void **state)
-{
+static void empty_lists_take_nothing_away(void **state) {
     (void)state;
     struct sim *s = sim_start(3, "{}");
     expect(s, "Ready", "True", NULL, 20 * MINUTES);
@@ -516,8 +546,7 @@ static void empty_lists_take_nothing_away(void **state)
     sim_end(s);
 }
 
-static void retain_and_abandon(void **state)
-{
+static void retain_and_abandon(void **state) {
     (void)state;
     for (int abandon = 0; abandon < 2; abandon++) {
         struct sim *s = sim_start(3, QUICK);
@@ -536,8 +565,7 @@ static void retain_and_abandon(void **state)
     }
 }
 
-static void suspend_stops_all_but_the_guard(void **state)
-{
+static void suspend_stops_all_but_the_guard(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
     expect(s, "Ready", "True", NULL, 20 * MINUTES);
@@ -552,8 +580,7 @@ static void suspend_stops_all_but_the_guard(void **state)
     sim_end(s);
 }
 
-static void ipv6_policy_is_made_and_removed(void **state)
-{
+static void ipv6_policy_is_made_and_removed(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
     s->ipv6 = true;
@@ -569,11 +596,11 @@ static void ipv6_policy_is_made_and_removed(void **state)
     sim_end(s);
 }
 
-static void adopted_roles_are_kept(void **state)
-{
+static void adopted_roles_are_kept(void **state) {
     (void)state;
-    struct sim *s = sim_start(3, "{\"role\":{\"name\":\"cni\",\"management\":\"Adopt\"},\"rollout\":{\"proofSeconds\":2,\"settleSeconds\":2},"
-                                 "\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":10}}");
+    struct sim *s = sim_start(
+        3, "{\"role\":{\"name\":\"cni\",\"management\":\"Adopt\"},\"rollout\":{\"proofSeconds\":2,\"settleSeconds\":2},"
+           "\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":10}}");
     make_foreign_role(s);
     expect(s, "Ready", "True", NULL, 20 * MINUTES);
     assert_non_null(strstr(s->roles[3].trust, "ec2.amazonaws.com")); /* the foreign statement stays */
@@ -587,8 +614,7 @@ static void adopted_roles_are_kept(void **state)
     sim_end(s);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals),
         cmocka_unit_test(plan_and_observe_write_nothing),
