@@ -108,9 +108,9 @@ static bool wait_for_injection(struct ctx *c)
         return false;
     if (!str_eq(role, c->role_arn)) {
         c->p->annotated_boot_ms = 0;
-        if (c->p->progress_boot_ms == 0)
-            c->p->progress_boot_ms = now;
-        if (now - c->p->progress_boot_ms > (int64_t)c->spec->rollout.progress_deadline_seconds * 1000)
+        if (c->p->uninjected_boot_ms == 0)
+            c->p->uninjected_boot_ms = now;
+        if (now - c->p->uninjected_boot_ms > (int64_t)c->spec->rollout.progress_deadline_seconds * 1000)
             return ctx_stall(c, G4, REASON_WEBHOOK_NOT_INJECTING,
                              "the annotation stands, but a dry-run pod is not injected with %s: is the pod identity webhook up? no pod was "
                              "touched; see with: kubectl get mutatingwebhookconfigurations pod-identity-webhook",
@@ -119,7 +119,7 @@ static bool wait_for_injection(struct ctx *c)
     }
     if (c->p->annotated_boot_ms == 0)
         c->p->annotated_boot_ms = now;
-    c->p->progress_boot_ms = 0;
+    c->p->uninjected_boot_ms = 0;
     int64_t left = (int64_t)c->spec->rollout.settle_seconds * 1000 - (now - c->p->annotated_boot_ms);
     if (left > 0)
         return ctx_wait(c, G4, REASON_SETTLING, left, "a dry-run pod is injected; settles for %d s", c->spec->rollout.settle_seconds);

@@ -226,7 +226,7 @@ bool judge_injected_pods(struct ctx *c)
     const char *text = arena_printf(c->a, "the role of the injected pods does not work: %s", why);
     if (ctx_anything_detached(c))
         return answer(c, text) && false;
-    if (!str_has_prefix(c->s->phase, "RollingBack")) {
+    if (c->spec->mode == CIB_MODE_ENFORCE && !str_has_prefix(c->s->phase, "RollingBack")) {
         c->s->phase = "RollingBack";
         ctx_note(c, true, "RollbackStarted", "Rollback", "%s; the annotation is taken off and the injected pods are re-created", text);
     }

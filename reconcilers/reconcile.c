@@ -163,8 +163,8 @@ static void go_forward(struct ctx *c)
     if (in_phase(c, "RollingBack") && !roll_back(c))
         return;
     if (!know_the_cluster(c)) {
-        if (!c->missing_reads && ctx_anything_detached(c))
-            judge_injected_pods(c); /* the guard goes on when nothing else can */
+        if (!c->missing_reads)
+            judge_injected_pods(c); /* the guard and the way back go on when nothing else can */
         return;
     }
     if (c->spec->identity == CIB_IDENTITY_NODE_ROLE) {

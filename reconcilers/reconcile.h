@@ -77,6 +77,8 @@ struct progress {
     int64_t proof_first_boot_ms; /* 0: none */
     int64_t proof_last_boot_ms;
     int proofs;
+    int64_t uninjected_boot_ms; /* a dry run is not injected although the annotation stands since; 0: it is */
+    int64_t retried_boot_ms;    /* overdue, and one more pod was tried at; 0: not overdue */
     int64_t annotated_boot_ms;  /* injection first seen right by dry run since the annotation stands; 0: not */
     int64_t canary_ready_boot_ms;
     char canary_uid[64];

@@ -61,8 +61,34 @@ static bool overdue(struct ctx *c, int marker)
         p->progress_boot_ms = c->w->now_boot_ms;
         p->progress_marker = marker;
     }
-    ctx_requeue(c, deadline_ms(c) - (c->w->now_boot_ms - p->progress_boot_ms) + 1);
-    return c->w->now_boot_ms - p->progress_boot_ms >= deadline_ms(c);
+    int64_t left = deadline_ms(c) - (c->w->now_boot_ms - p->progress_boot_ms);
+    if (left > 0)
+        ctx_requeue(c, left);
+    return left <= 0;
+}
+
+/* Pods that the webhook misses again and again are not re-created without end: after the deadline one more for each deadline. */
+static bool may_try_another(struct ctx *c, int marker)
+{
+    struct progress *p = c->p;
+    int64_t now = c->w->now_boot_ms;
+    if (!overdue(c, marker)) {
+        p->retried_boot_ms = 0;
+        return true;
+    }
+    bool first = p->retried_boot_ms == 0;
+    if (!first && now - p->retried_boot_ms < deadline_ms(c))
+        return false;
+    p->retried_boot_ms = now;
+    return !first;
+}
+
+static bool webhook_misses(struct ctx *c)
+{
+    return ctx_stall(c, G5, REASON_WEBHOOK_NOT_INJECTING,
+                     "%zu pods still live on the node role although a pod was re-created: the webhook misses them; the node role keeps its "
+                     "policy; see with: kubectl get mutatingwebhookconfigurations pod-identity-webhook",
+                     c->npods - c->ntarget);
 }
 
 static bool delete_one(struct ctx *c, const struct pod_fact *f, const char *why, const char *what)
@@ -80,14 +106,17 @@ static bool start_canary(struct ctx *c)
     if (!bootstrap && (!daemon_set_settled(c) || !pods_all_present(c)))
         return ctx_wait(c, G5, REASON_WAITING, POLL_MS,
                         "the DaemonSet is in the middle of a rollout or not healthy; the canary starts when all of its pods are Ready");
+    if (c->s->rollout.canary_uid && !may_try_another(c, 0))
+        return webhook_misses(c);
     const struct pod_fact *f = pick_pod(c, bootstrap ? is_not_target : is_ready_not_target);
     if (!f)
         return ctx_wait(c, G5, REASON_WAITING, POLL_MS, "no pod that could be the canary");
+    if (!prove_again(c))
+        return false;
     delete_one(c, f, "one pod goes first: from then on its node lives on the role", "canary");
     c->s->rollout.canary_uid = f->pod->meta.uid;
     c->s->rollout.canary_ms = c->w->now_wall_ms;
     c->p->canary_ready_boot_ms = 0;
-    c->p->progress_boot_ms = 0;
     return ctx_wait(c, G5, REASON_CANARY, POLL_MS, "re-creating pod %s on node %s as the canary", f->pod->meta.name, f->pod->node);
 }
 
@@ -112,6 +141,8 @@ static bool watch_canary(struct ctx *c)
 
 static bool restart_daemon_set(struct ctx *c)
 {
+    if (!prove_again(c))
+        return false;
     struct step *step = ctx_step(c, G5, effect_restart(c, c->restart_key), "the canary holds: all other pods follow",
                                  "~ restart DaemonSet kube-system/aws-node (%s=%s)", CIB_ANNOTATION_RESTARTED_FOR, c->restart_key);
     c->s->rollout.restart_key = c->restart_key;
@@ -136,18 +167,21 @@ static bool recreate_stragglers(struct ctx *c)
     const char *role = NULL;
     if (!dry_run_role(c, G5, POLL_MS, &role))
         return false;
-    if (overdue(c, (int)c->ntarget))
-        return ctx_stall(c, G5, REASON_WEBHOOK_NOT_INJECTING,
-                         "%zu pods still live on the node role although they were re-created: the webhook misses them; the node role keeps "
-                         "its policy",
-                         c->npods - c->ntarget);
-    if (!str_eq(role, c->role_arn))
+    if (!str_eq(role, c->role_arn)) {
+        c->p->retried_boot_ms = 1; /* once it injects again, at once */
+        if (overdue(c, (int)c->ntarget))
+            return webhook_misses(c);
         return ctx_wait(c, G5, REASON_WAITING_FOR_WEBHOOK, POLL_MS, "the webhook does not inject now; %zu pods wait for it",
                         c->npods - c->ntarget);
+    }
+    if (!may_try_another(c, (int)c->ntarget))
+        return webhook_misses(c);
     const struct pod_fact *f = pick_pod(c, is_not_target);
     if (!f)
         return ctx_stall(c, G5, REASON_PODS_UNPROVEN,
                          "a pod with the label k8s-app=aws-node is not controlled by DaemonSet aws-node and has no identity; remove it");
+    if (!prove_again(c))
+        return false;
     delete_one(c, f, "it was not injected when it was created", str_or(f->defect, "not injected"));
     return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "re-creating pod %s: %s", f->pod->meta.name, str_or(f->defect, ""));
 }
