@@ -130,6 +130,7 @@ bool plan_provider(struct ctx *c);        /* G1 */
 bool plan_role(struct ctx *c);            /* G2: role, trust, boundary, tags */
 bool plan_permissions(struct ctx *c);     /* G2: policies */
 bool prove_role(struct ctx *c);           /* G3 */
+bool prove_again(struct ctx *c);          /* false: return at once, the decision is made anew with a proof of this pass */
 bool plan_annotation(struct ctx *c);      /* G4 */
 bool plan_rollout(struct ctx *c);         /* G5 */
 bool prove_pods(struct ctx *c);           /* G6 */

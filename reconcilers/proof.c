@@ -77,6 +77,12 @@ static const struct effect *effect_prove(struct ctx *c)
                       "Audience", TRUST_AUDIENCE, "Region", c->region, NULL);
 }
 
+/* Directly before a pod is touched: the proof that G3 stands on may be as old as the audit interval. False: a read is missing. */
+bool prove_again(struct ctx *c)
+{
+    return c->blocked || ctx_read(c, effect_prove(c), 0) != NULL;
+}
+
 bool prove_role(struct ctx *c)
 {
     if (!str_eq(c->p->proven_role, c->role_arn)) {
