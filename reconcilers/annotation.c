@@ -1,4 +1,5 @@
-/* annotation.c - G4: the ServiceAccount names the role, and the webhook is seen to inject it, before any pod is touched. */
+/* annotation.c - G4: the ServiceAccount names the role, and the webhook is seen to inject it, before any pod is
+ * touched. */
 #include <string.h>
 
 #include "reconcilers/context.h"
@@ -6,9 +7,9 @@
 #define ROLE_ARN_ANNOTATION "eks.amazonaws.com/role-arn"
 #define STS_ANNOTATION "eks.amazonaws.com/sts-regional-endpoints"
 
-/* Server-side apply of exactly the annotations that we own; metadata.uid keeps it from creating anything (K-P3). NULL values are left out. */
-const struct effect *effect_annotate(struct ctx *c, const char *role_arn, const char *sts_regional)
-{
+/* Server-side apply of exactly the annotations that we own; metadata.uid keeps it from creating anything (K-P3). NULL
+ * values are left out. */
+const struct effect *effect_annotate(struct ctx *c, const char *role_arn, const char *sts_regional) {
     json *sa = json_object();
     json_add_str(sa, "apiVersion", "v1");
     json_add_str(sa, "kind", "ServiceAccount");
@@ -19,23 +20,21 @@ const struct effect *effect_annotate(struct ctx *c, const char *role_arn, const 
     json *annotations = json_add_object(meta, "annotations");
     json_add_str(annotations, ROLE_ARN_ANNOTATION, role_arn);
     json_add_str(annotations, STS_ANNOTATION, sts_regional);
-    struct effect *e = effect_new(c->a, EFFECT_K8S_APPLY, "resource", "serviceaccounts", "namespace", "kube-system", "name",
-                                  "aws-node", "fieldManager", FIELD_MANAGER, "force", "true", NULL);
+    struct effect *e = effect_new(c->a, EFFECT_K8S_APPLY, "resource", "serviceaccounts", "namespace", "kube-system",
+                                  "name", "aws-node", "fieldManager", FIELD_MANAGER, "force", "true", NULL);
     e->body = json_print_arena(sa, c->a);
     json_free(sa);
     return e;
 }
 
-static bool annotated_right(const struct ctx *c)
-{
+static bool annotated_right(const struct ctx *c) {
     const struct service_account_view *sa = c->w->service_account;
     if (!str_eq(sa->role_arn, c->role_arn))
         return false;
     return !c->sts_regional || str_eq(sa->sts_regional_endpoints, "true");
 }
 
-static const char *other_managers(struct ctx *c)
-{
+static const char *other_managers(struct ctx *c) {
     struct strlist others = {0};
     const struct strlist *m = &c->w->service_account->role_arn_managers;
     for (size_t i = 0; i < m->n; i++)
@@ -45,8 +44,7 @@ static const char *other_managers(struct ctx *c)
 }
 
 /* L8: three flips within ten minutes are a fight; whoever else writes the annotation has to be found by a person. */
-static bool fighting(struct ctx *c)
-{
+static bool fighting(struct ctx *c) {
     struct progress *p = c->p;
     int64_t now = c->w->now_boot_ms;
     if (p->backoff_until_boot_ms > now)
@@ -60,23 +58,23 @@ static bool fighting(struct ctx *c)
     return false;
 }
 
-static void count_flip(struct ctx *c)
-{
+static void count_flip(struct ctx *c) {
     c->p->flips[2] = c->p->flips[1];
     c->p->flips[1] = c->p->flips[0];
     c->p->flips[0] = c->w->now_boot_ms;
 }
 
-static bool plan_write(struct ctx *c)
-{
+static bool plan_write(struct ctx *c) {
     const struct service_account_view *sa = c->w->service_account;
     if (strlist_has(&sa->role_arn_managers, "eks") && !str_eq(sa->role_arn, c->role_arn))
         return ctx_stall(c, G4, REASON_FIELD_OWNED,
-                         "EKS itself owns the annotation %s of kube-system/aws-node (now %s); set the role through the add-on instead",
+                         "EKS itself owns the annotation %s of kube-system/aws-node (now %s); set the role through the "
+                         "add-on instead",
                          ROLE_ARN_ANNOTATION, str_or(sa->role_arn, "empty"));
     if (fighting(c))
         return ctx_stall(c, G4, REASON_CONFLICT,
-                         "the annotation %s of kube-system/aws-node was changed back three times in ten minutes (field managers: %s); "
+                         "the annotation %s of kube-system/aws-node was changed back three times in ten minutes (field "
+                         "managers: %s); "
                          "stop whoever writes it; trying again in ten minutes",
                          ROLE_ARN_ANNOTATION, str_or(other_managers(c), "unknown"));
     const char *others = sa->role_arn && !str_eq(sa->role_arn, c->role_arn) ? other_managers(c) : NULL;
@@ -95,13 +93,13 @@ static bool plan_write(struct ctx *c)
     c->s->rollout.role_arn = c->role_arn;
     c->p->annotated_boot_ms = 0;
     step->event_reason = others ? "AnnotationTaken" : (again ? "AnnotationRepaired" : "Annotated");
-    step->event_note = others ? arena_printf(c->a, "took %s from field manager %s (was %s)", ROLE_ARN_ANNOTATION, others, sa->role_arn)
-                              : arena_printf(c->a, "set %s to %s", ROLE_ARN_ANNOTATION, c->role_arn);
+    step->event_note =
+        others ? arena_printf(c->a, "took %s from field manager %s (was %s)", ROLE_ARN_ANNOTATION, others, sa->role_arn)
+               : arena_printf(c->a, "set %s to %s", ROLE_ARN_ANNOTATION, c->role_arn);
     return ctx_wait(c, G4, REASON_ANNOTATING, 0, "the ServiceAccount is to be annotated");
 }
 
-static bool wait_for_injection(struct ctx *c)
-{
+static bool wait_for_injection(struct ctx *c) {
     const char *role = NULL;
     int64_t now = c->w->now_boot_ms;
     if (!dry_run_role(c, G4, POLL_MS, &role))
@@ -112,7 +110,8 @@ static bool wait_for_injection(struct ctx *c)
             c->p->uninjected_boot_ms = now;
         if (now - c->p->uninjected_boot_ms > (int64_t)c->spec->rollout.progress_deadline_seconds * 1000)
             return ctx_stall(c, G4, REASON_WEBHOOK_NOT_INJECTING,
-                             "the annotation stands, but a dry-run pod is not injected with %s: is the pod identity webhook up? no pod was "
+                             "the annotation stands, but a dry-run pod is not injected with %s: is the pod identity "
+                             "webhook up? no pod was "
                              "touched; see with: kubectl get mutatingwebhookconfigurations pod-identity-webhook",
                              c->role_arn);
         return ctx_wait(c, G4, REASON_WAITING_FOR_WEBHOOK, POLL_MS, "waits until a dry-run pod comes back injected");
@@ -122,12 +121,12 @@ static bool wait_for_injection(struct ctx *c)
     c->p->uninjected_boot_ms = 0;
     int64_t left = (int64_t)c->spec->rollout.settle_seconds * 1000 - (now - c->p->annotated_boot_ms);
     if (left > 0)
-        return ctx_wait(c, G4, REASON_SETTLING, left, "a dry-run pod is injected; settles for %d s", c->spec->rollout.settle_seconds);
+        return ctx_wait(c, G4, REASON_SETTLING, left, "a dry-run pod is injected; settles for %d s",
+                        c->spec->rollout.settle_seconds);
     return true;
 }
 
-bool plan_annotation(struct ctx *c)
-{
+bool plan_annotation(struct ctx *c) {
     if (!annotated_right(c))
         return plan_write(c);
     if (!c->s->rollout.role_arn || !str_eq(c->s->rollout.role_arn, c->role_arn))

@@ -3,11 +3,10 @@
  *
  * Never stops: not when suspended, not when other gates fail. The answer depends on the pod's credentials:
  *   a pod on the node role                      -> re-attach at once
- *   an injected pod whose role is broken        -> the planners repair it; if a fresh proof still fails after the grace: re-attach,
- *                                                  then (role_broken) wait, take the annotation off, re-create the pods
- *   MissingIAMPermissions that no repair explains, a pod not Ready or an instance not joined beyond progressDeadlineSeconds,
- *   an undeclared consumer that is no node      -> re-attach
- * After it fired, a detachment needs a new approval, Automatic included.
+ *   an injected pod whose role is broken        -> the planners repair it; if a fresh proof still fails after the
+ * grace: re-attach, then (role_broken) wait, take the annotation off, re-create the pods MissingIAMPermissions that no
+ * repair explains, a pod not Ready or an instance not joined beyond progressDeadlineSeconds, an undeclared consumer
+ * that is no node      -> re-attach After it fired, a detachment needs a new approval, Automatic included.
  */
 #include <string.h>
 
@@ -21,15 +20,13 @@
 #define ATTACH_ANSWER_AGE_MS 3600000
 
 /* Our own attach succeeded since the detachment: absorbing a detach forgets what was known of that role before it. */
-static bool attach_was_answered(struct ctx *c, const struct cib_node_role *r, const char *policy)
-{
+static bool attach_was_answered(struct ctx *c, const struct cib_node_role *r, const char *policy) {
     const char *key = effect_key(effect_attach(c, r->name, policy), c->a);
     const struct observation *o = observations_get(c->w->observations, key, c->w->now_boot_ms, ATTACH_ANSWER_AGE_MS);
     return o && o->error.code == ERR_NONE;
 }
 
-static struct strlist without(struct ctx *c, const struct strlist *l, const char *s)
-{
+static struct strlist without(struct ctx *c, const struct strlist *l, const char *s) {
     struct strlist rest = {0};
     for (size_t i = 0; i < l->n; i++)
         if (!str_eq(l->v[i], s))
@@ -37,9 +34,9 @@ static struct strlist without(struct ctx *c, const struct strlist *l, const char
     return rest;
 }
 
-/* One policy: true when it is attached again. Nothing is read first: the attach is idempotent, and must not wait for an answer. */
-static bool reattach_one(struct ctx *c, enum gate g, struct cib_node_role *r, const char *policy, const char *why)
-{
+/* One policy: true when it is attached again. Nothing is read first: the attach is idempotent, and must not wait for an
+ * answer. */
+static bool reattach_one(struct ctx *c, enum gate g, struct cib_node_role *r, const char *policy, const char *why) {
     if (attach_was_answered(c, r, policy)) {
         r->detached = without(c, &r->detached, policy);
         if (!strlist_has(&r->attached, policy))
@@ -48,48 +45,49 @@ static bool reattach_one(struct ctx *c, enum gate g, struct cib_node_role *r, co
         c->p->restore_boot_ms = c->w->now_boot_ms;
         return true;
     }
-    struct step *step = ctx_step(c, g, effect_attach(c, r->name, policy), why, "+ attach %s to node role %s again", policy, r->name);
+    struct step *step =
+        ctx_step(c, g, effect_attach(c, r->name, policy), why, "+ attach %s to node role %s again", policy, r->name);
     step->event_reason = "PolicyReattached";
     step->event_note = arena_printf(c->a, "attached %s to node role %s again: %s", policy, r->name, why);
     return false;
 }
 
-bool plan_reattach(struct ctx *c, enum gate g, const char *why)
-{
+bool plan_reattach(struct ctx *c, enum gate g, const char *why) {
     for (size_t i = 0; i < c->s->nnode_roles; i++) {
         struct cib_node_role *r = &c->s->node_roles[i];
         struct strlist owed = r->detached;
         for (size_t j = 0; j < owed.n; j++)
             if (!reattach_one(c, g, r, owed.v[j], why)) {
                 if (!c->missing_reads)
-                    ctx_wait(c, g, REASON_RESTORING, 0, "attaching %s to node role %s again: %s", owed.v[j], r->name, why);
+                    ctx_wait(c, g, REASON_RESTORING, 0, "attaching %s to node role %s again: %s", owed.v[j], r->name,
+                             why);
                 return false;
             }
     }
     return true;
 }
 
-/* --- triggers -------------------------------------------------------------------------------------------------------------- */
+/* --- triggers
+ * -------------------------------------------------------------------------------------------------------------- */
 
-static const char *pod_on_node_role(struct ctx *c)
-{
+static const char *pod_on_node_role(struct ctx *c) {
     for (size_t i = 0; i < c->npods; i++)
         if (c->pods[i].state == POD_NODE && !str_empty(c->pods[i].pod->node))
-            return arena_printf(c->a, "pod %s on node %s lives on the node role", c->pods[i].pod->meta.name, c->pods[i].pod->node);
+            return arena_printf(c->a, "pod %s on node %s lives on the node role", c->pods[i].pod->meta.name,
+                                c->pods[i].pod->node);
     return NULL;
 }
 
-static const struct pod_fact *pod_of_event(const struct ctx *c, const struct event_view *e)
-{
+static const struct pod_fact *pod_of_event(const struct ctx *c, const struct event_view *e) {
     for (size_t i = 0; i < c->npods; i++)
         if (str_eq(c->pods[i].pod->meta.uid, e->regarding_uid))
             return &c->pods[i];
     return NULL;
 }
 
-/* A complaint counts while it is fresh and newer than the detachment; an injected pod's is left to the repair for a while. */
-static const char *missing_permissions(struct ctx *c, bool repairing)
-{
+/* A complaint counts while it is fresh and newer than the detachment; an injected pod's is left to the repair for a
+ * while. */
+static const char *missing_permissions(struct ctx *c, bool repairing) {
     int64_t detached_at = 0;
     for (size_t i = 0; i < c->s->nnode_roles; i++)
         if (c->s->node_roles[i].detached.n && c->s->node_roles[i].probed_ms > detached_at)
@@ -105,13 +103,13 @@ static const char *missing_permissions(struct ctx *c, bool repairing)
             ctx_requeue(c, POLL_MS);
             continue;
         }
-        return arena_printf(c->a, "pod %s reports MissingIAMPermissions (%s)", f->pod->meta.name, str_or(e->action, "?"));
+        return arena_printf(c->a, "pod %s reports MissingIAMPermissions (%s)", f->pod->meta.name,
+                            str_or(e->action, "?"));
     }
     return NULL;
 }
 
-static const char *unready_too_long(struct ctx *c)
-{
+static const char *unready_too_long(struct ctx *c) {
     const char *who = NULL;
     for (size_t i = 0; i < c->npods && !who; i++)
         if (!c->pods[i].ready)
@@ -122,7 +120,8 @@ static const char *unready_too_long(struct ctx *c)
     }
     if (c->p->unready_since_boot_ms == 0)
         c->p->unready_since_boot_ms = c->w->now_boot_ms;
-    int64_t left = (int64_t)c->spec->rollout.progress_deadline_seconds * 1000 - (c->w->now_boot_ms - c->p->unready_since_boot_ms);
+    int64_t left =
+        (int64_t)c->spec->rollout.progress_deadline_seconds * 1000 - (c->w->now_boot_ms - c->p->unready_since_boot_ms);
     if (left > 0) {
         ctx_requeue(c, left);
         return NULL;
@@ -130,8 +129,7 @@ static const char *unready_too_long(struct ctx *c)
     return arena_printf(c->a, "pod %s is not Ready for %d s", who, c->spec->rollout.progress_deadline_seconds);
 }
 
-static void fire(struct ctx *c, const char *why)
-{
+static void fire(struct ctx *c, const char *why) {
     if (!c->s->guard.fired) {
         c->s->guard.fired = true;
         c->s->guard.reason = arena_strdup(c->a, why);
@@ -141,8 +139,7 @@ static void fire(struct ctx *c, const char *why)
     }
 }
 
-static bool answer(struct ctx *c, const char *why)
-{
+static bool answer(struct ctx *c, const char *why) {
     fire(c, why);
     bool may_act = c->may_act;
     c->may_act = c->spec->mode == CIB_MODE_ENFORCE; /* suspend does not stop the guard */
@@ -154,8 +151,7 @@ static bool answer(struct ctx *c, const char *why)
     return done;
 }
 
-bool plan_guard(struct ctx *c)
-{
+bool plan_guard(struct ctx *c) {
     if (!ctx_anything_detached(c))
         return true;
     const char *why = c->s->guard.fired ? str_or(c->s->guard.reason, "the guard fired") : NULL;
@@ -168,10 +164,10 @@ bool plan_guard(struct ctx *c)
     return why ? answer(c, why) : true;
 }
 
-/* --- an injected pod whose role is broken ------------------------------------------------------------------------------------- */
+/* --- an injected pod whose role is broken
+ * ------------------------------------------------------------------------------------- */
 
-static bool proof_fails(const struct observation *o, const char **why)
-{
+static bool proof_fails(const struct observation *o, const char **why) {
     if (o->error.code == ERR_FORBIDDEN || o->error.code == ERR_IDENTITY_TOKEN) {
         *why = o->error.message;
         return true;
@@ -185,13 +181,12 @@ static bool proof_fails(const struct observation *o, const char **why)
 }
 
 /* Fresh, whatever the other gates say: an injected pod never falls back to the node role. False: reads are missing. */
-static bool judge_role(struct ctx *c, const char **why)
-{
+static bool judge_role(struct ctx *c, const char **why) {
     *why = NULL;
     bool suspicious = c->p->repair_since_boot_ms != 0 || c->ntarget_ready < c->ntarget;
-    const struct effect *e =
-        effect_new(c->a, EFFECT_PROVE_ROLE, "RoleArn", c->role_arn, "Namespace", "kube-system", "ServiceAccount", "aws-node",
-                   "Audience", TRUST_AUDIENCE, "Region", str_or(c->region, str_or(c->s->cluster.region, c->w->config->region)), NULL);
+    const struct effect *e = effect_new(c->a, EFFECT_PROVE_ROLE, "RoleArn", c->role_arn, "Namespace", "kube-system",
+                                        "ServiceAccount", "aws-node", "Audience", TRUST_AUDIENCE, "Region",
+                                        str_or(c->region, str_or(c->s->cluster.region, c->w->config->region)), NULL);
     const struct observation *o = ctx_read(c, e, suspicious ? POLL_MS : c->w->config->aws_audit_interval_ms);
     if (!o)
         return false;
@@ -205,14 +200,12 @@ static bool judge_role(struct ctx *c, const char **why)
     return true;
 }
 
-static int64_t broken_grace_ms(const struct ctx *c)
-{
+static int64_t broken_grace_ms(const struct ctx *c) {
     int64_t deadline = (int64_t)c->spec->rollout.progress_deadline_seconds * 1000;
     return deadline < BROKEN_GRACE_MS ? deadline : BROKEN_GRACE_MS;
 }
 
-bool judge_injected_pods(struct ctx *c)
-{
+bool judge_injected_pods(struct ctx *c) {
     const char *why = NULL;
     if (c->ntarget == 0 || !judge_role(c, &why))
         return c->ntarget == 0;
@@ -228,14 +221,14 @@ bool judge_injected_pods(struct ctx *c)
         return answer(c, text) && false;
     if (c->spec->mode == CIB_MODE_ENFORCE && !str_has_prefix(c->s->phase, "RollingBack")) {
         c->s->phase = "RollingBack";
-        ctx_note(c, true, "RollbackStarted", "Rollback", "%s; the annotation is taken off and the injected pods are re-created", text);
+        ctx_note(c, true, "RollbackStarted", "Rollback",
+                 "%s; the annotation is taken off and the injected pods are re-created", text);
     }
     return true;
 }
 
 /* An undeclared consumer that appears after the detachment (a new instance has progressDeadlineSeconds to join). */
-bool judge_consumers(struct ctx *c)
-{
+bool judge_consumers(struct ctx *c) {
     if (!ctx_anything_detached(c) || !c->roles_known)
         return true;
     for (size_t i = 0; i < c->nroles; i++) {
@@ -260,8 +253,7 @@ bool judge_consumers(struct ctx *c)
     return true;
 }
 
-void report_guard(struct ctx *c)
-{
+void report_guard(struct ctx *c) {
     bool watching = ctx_anything_detached(c);
     if (c->s->guard.fired) {
         if (!watching)
@@ -270,12 +262,14 @@ void report_guard(struct ctx *c)
         ctx_condition(c, "GuardActive", CIB_CONDITION_FALSE, REASON_MODE_FORBIDS,
                       "a policy is off a node role and this mode writes nothing: set spec.mode: Enforce");
     } else if (watching) {
-        ctx_condition(c, "GuardActive", CIB_CONDITION_TRUE, REASON_WATCHING, "every pod has its own role; the policy comes back if one needs it");
+        ctx_condition(c, "GuardActive", CIB_CONDITION_TRUE, REASON_WATCHING,
+                      "every pod has its own role; the policy comes back if one needs it");
     } else {
         ctx_condition(c, "GuardActive", CIB_CONDITION_FALSE, REASON_NOT_NEEDED, "the node roles have their policy");
     }
     c->s->gates[G8].name = gate_name(G8);
-    enum cib_gate_state state = watching && !c->s->guard.fired ? CIB_GATE_PASSED : (c->s->guard.fired ? CIB_GATE_FAILED : CIB_GATE_PENDING);
+    enum cib_gate_state state =
+        watching && !c->s->guard.fired ? CIB_GATE_PASSED : (c->s->guard.fired ? CIB_GATE_FAILED : CIB_GATE_PENDING);
     if (c->s->gates[G8].state != state || c->s->gates[G8].since_ms == 0)
         c->s->gates[G8].since_ms = c->w->now_wall_ms;
     c->s->gates[G8].state = state;

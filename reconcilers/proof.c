@@ -1,8 +1,8 @@
 /*
  * proof.c - G3: a fresh proof of the role before any pod is touched, and again with every audit.
  *
- * Pods that hold a session do not notice a broken trust for up to an hour (reliability.md 2.0): only a fresh token exchange does.
- * Three successes, the last at least proofSeconds after the first; any failure starts anew.
+ * Pods that hold a session do not notice a broken trust for up to an hour (reliability.md 2.0): only a fresh token
+ * exchange does. Three successes, the last at least proofSeconds after the first; any failure starts anew.
  */
 #include <string.h>
 
@@ -12,55 +12,49 @@
 #define PROOFS_NEEDED 3
 #define PROOF_INTERVAL_MIN_MS 200
 
-static void forget_proofs(struct progress *p)
-{
+static void forget_proofs(struct progress *p) {
     p->proofs = 0;
     p->proof_first_boot_ms = 0;
     p->proof_last_boot_ms = 0;
 }
 
-static int64_t window_ms(const struct ctx *c)
-{
+static int64_t window_ms(const struct ctx *c) {
     return (int64_t)c->spec->rollout.proof_seconds * 1000;
 }
 
-static int64_t interval_ms(const struct ctx *c)
-{
+static int64_t interval_ms(const struct ctx *c) {
     int64_t part = window_ms(c) / (PROOFS_NEEDED - 1);
     return part > PROOF_INTERVAL_MIN_MS ? part : PROOF_INTERVAL_MIN_MS;
 }
 
-static bool proven(const struct ctx *c)
-{
+static bool proven(const struct ctx *c) {
     const struct progress *p = c->p;
     return str_eq(p->proven_role, c->role_arn) && p->proofs >= PROOFS_NEEDED &&
            p->proof_last_boot_ms - p->proof_first_boot_ms >= window_ms(c);
 }
 
-static const char *denied_action(const json *value)
-{
+static const char *denied_action(const json *value) {
     for (const json *it = json_first(json_get(value, "ec2")); it; it = it->next)
         if (json_is_string(it) && str_eq(it->valuestring, "denied"))
             return it->string;
     return NULL;
 }
 
-static bool not_proven(struct ctx *c, const char *why)
-{
+static bool not_proven(struct ctx *c, const char *why) {
     forget_proofs(c->p);
     if (c->p->failing_since_boot_ms == 0)
         c->p->failing_since_boot_ms = c->w->now_boot_ms;
     int64_t deadline = (int64_t)c->spec->rollout.progress_deadline_seconds * 1000;
     if (c->w->now_boot_ms - c->p->failing_since_boot_ms < deadline)
         return ctx_wait(c, G3, REASON_PROVING, POLL_MS, "the role does not work (yet): %s", why);
-    return ctx_stall(c, G3, REASON_ROLE_NOT_PROVEN,
-                     "the role %s was not usable for %d s: %s; look for a Deny in its trust policy, its policies, a boundary or an "
-                     "organization policy",
-                     c->role_arn, c->spec->rollout.progress_deadline_seconds, why);
+    return ctx_stall(
+        c, G3, REASON_ROLE_NOT_PROVEN,
+        "the role %s was not usable for %d s: %s; look for a Deny in its trust policy, its policies, a boundary or an "
+        "organization policy",
+        c->role_arn, c->spec->rollout.progress_deadline_seconds, why);
 }
 
-static void count_success(struct ctx *c, const struct observation *o)
-{
+static void count_success(struct ctx *c, const struct observation *o) {
     struct progress *p = c->p;
     p->failing_since_boot_ms = 0;
     if (p->proofs > 0 && o->at_boot_ms - p->proof_last_boot_ms < PROOF_INTERVAL_MIN_MS / 2)
@@ -71,20 +65,18 @@ static void count_success(struct ctx *c, const struct observation *o)
     p->proof_last_boot_ms = o->at_boot_ms;
 }
 
-static const struct effect *effect_prove(struct ctx *c)
-{
-    return effect_new(c->a, EFFECT_PROVE_ROLE, "RoleArn", c->role_arn, "Namespace", "kube-system", "ServiceAccount", "aws-node",
-                      "Audience", TRUST_AUDIENCE, "Region", c->region, NULL);
+static const struct effect *effect_prove(struct ctx *c) {
+    return effect_new(c->a, EFFECT_PROVE_ROLE, "RoleArn", c->role_arn, "Namespace", "kube-system", "ServiceAccount",
+                      "aws-node", "Audience", TRUST_AUDIENCE, "Region", c->region, NULL);
 }
 
-/* Directly before a pod is touched: the proof that G3 stands on may be as old as the audit interval. False: a read is missing. */
-bool prove_again(struct ctx *c)
-{
+/* Directly before a pod is touched: the proof that G3 stands on may be as old as the audit interval. False: a read is
+ * missing. */
+bool prove_again(struct ctx *c) {
     return c->blocked || ctx_read(c, effect_prove(c), 0) != NULL;
 }
 
-bool prove_role(struct ctx *c)
-{
+bool prove_role(struct ctx *c) {
     if (!str_eq(c->p->proven_role, c->role_arn)) {
         forget_proofs(c->p);
         str_copy(c->p->proven_role, sizeof c->p->proven_role, c->role_arn);
@@ -109,7 +101,9 @@ bool prove_role(struct ctx *c)
         return not_proven(c, arena_printf(c->a, "ec2:%s is denied to it", denied));
     count_success(c, o);
     if (!proven(c))
-        return ctx_wait(c, G3, REASON_PROVING, interval_ms(c), "the role answered %d times; %d answers over %d s are needed",
-                        c->p->proofs < PROOFS_NEEDED ? c->p->proofs : PROOFS_NEEDED, PROOFS_NEEDED, c->spec->rollout.proof_seconds);
-    return ctx_pass(c, G3, REASON_PROVEN, "AssumeRoleWithWebIdentity as %s and EC2 with its credentials succeed", TRUST_SUBJECT);
+        return ctx_wait(
+            c, G3, REASON_PROVING, interval_ms(c), "the role answered %d times; %d answers over %d s are needed",
+            c->p->proofs < PROOFS_NEEDED ? c->p->proofs : PROOFS_NEEDED, PROOFS_NEEDED, c->spec->rollout.proof_seconds);
+    return ctx_pass(c, G3, REASON_PROVEN, "AssumeRoleWithWebIdentity as %s and EC2 with its credentials succeed",
+                    TRUST_SUBJECT);
 }

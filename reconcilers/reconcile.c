@@ -5,8 +5,7 @@
 
 #include "reconcilers/context.h"
 
-static void copy_mutable_status(struct ctx *c)
-{
+static void copy_mutable_status(struct ctx *c) {
     struct cib_status *s = c->s;
     if (s->nnode_roles) {
         struct cib_node_role *copy = ARENA_ARRAY(c->a, s->nnode_roles, struct cib_node_role);
@@ -25,8 +24,8 @@ static void copy_mutable_status(struct ctx *c)
     s->plan.steps = (struct strlist){0};
 }
 
-static void begin(struct ctx *c, const struct world *w, const struct progress *p, struct arena *a, struct decision *out)
-{
+static void begin(struct ctx *c, const struct world *w, const struct progress *p, struct arena *a,
+                  struct decision *out) {
     memset(out, 0, sizeof *out);
     memset(c, 0, sizeof *c);
     out->status = w->binding->status;
@@ -51,15 +50,14 @@ static void begin(struct ctx *c, const struct world *w, const struct progress *p
         c->s->gates[g].name = gate_name((enum gate)g);
 }
 
-/* --- rollback ---------------------------------------------------------------------------------------------------------------- */
+/* --- rollback
+ * ---------------------------------------------------------------------------------------------------------------- */
 
-static bool in_phase(const struct ctx *c, const char *phase)
-{
+static bool in_phase(const struct ctx *c, const char *phase) {
     return str_has_prefix(c->s->phase, phase);
 }
 
-static bool roll_back(struct ctx *c)
-{
+static bool roll_back(struct ctx *c) {
     bool may_act = c->may_act;
     c->may_act = c->spec->mode == CIB_MODE_ENFORCE;
     bool done = plan_restore(c, RESTORE_ROLLBACK) && !c->missing_reads;
@@ -77,8 +75,7 @@ static bool roll_back(struct ctx *c)
 }
 
 /* After a rollback the next try needs a changed spec, or ten minutes and a role that is proven again. */
-static bool may_try_again(struct ctx *c)
-{
+static bool may_try_again(struct ctx *c) {
     if (!in_phase(c, "RolledBack"))
         return true;
     bool changed = !str_eq(c->s->phase, arena_printf(c->a, "RolledBack/%lld", (long long)c->b->generation));
@@ -90,14 +87,16 @@ static bool may_try_again(struct ctx *c)
         return true;
     }
     return ctx_stall(c, G5, REASON_ROLLED_BACK,
-                     "the role stopped working under the pods that had it, or a pod did not become Ready; every pod is back on what it lived on "
-                     "before; find the cause (kubectl get events -n kube-system), then change the spec, or wait: it is tried again every ten minutes");
+                     "the role stopped working under the pods that had it, or a pod did not become Ready; every pod is "
+                     "back on what it lived on "
+                     "before; find the cause (kubectl get events -n kube-system), then change the spec, or wait: it is "
+                     "tried again every ten minutes");
 }
 
-/* --- identity NodeRole --------------------------------------------------------------------------------------------------------- */
+/* --- identity NodeRole
+ * --------------------------------------------------------------------------------------------------------- */
 
-static void not_applicable(struct ctx *c, enum gate from, enum gate to, const char *why)
-{
+static void not_applicable(struct ctx *c, enum gate from, enum gate to, const char *why) {
     for (int g = (int)from; g <= (int)to; g++) {
         ctx_gate_not_applicable(c, (enum gate)g, why);
         if (g != G8)
@@ -105,8 +104,7 @@ static void not_applicable(struct ctx *c, enum gate from, enum gate to, const ch
     }
 }
 
-static void stay_on_node_role(struct ctx *c)
-{
+static void stay_on_node_role(struct ctx *c) {
     c->role_name = c->s->role.name;
     c->role_arn = c->s->role.arn;
     observe_pods(c);
@@ -120,17 +118,16 @@ static void stay_on_node_role(struct ctx *c)
     not_applicable(c, G1, G7, "spec.identity.type is NodeRole");
 }
 
-/* --- the gates, in order ---------------------------------------------------------------------------------------------------------- */
+/* --- the gates, in order
+ * ---------------------------------------------------------------------------------------------------------- */
 
-static bool know_the_cluster(struct ctx *c)
-{
+static bool know_the_cluster(struct ctx *c) {
     if (c->spec->identity == CIB_IDENTITY_POD_IDENTITY)
         return ctx_stall(c, G1, REASON_NOT_YET, "spec.identity.type PodIdentity is not supported yet; use IRSA");
     return observe_cluster(c) && observe_eligibility(c);
 }
 
-static void pass_gates(struct ctx *c)
-{
+static void pass_gates(struct ctx *c) {
     if (!observe_node_roles(c, G2) || !plan_finalizer(c))
         return;
     plan_provider(c);
@@ -157,8 +154,7 @@ static void pass_gates(struct ctx *c)
         judge_consumers(c);
 }
 
-static void go_forward(struct ctx *c)
-{
+static void go_forward(struct ctx *c) {
     /* The way back needs neither AWS facts nor eligibility. */
     if (in_phase(c, "RollingBack") && !roll_back(c))
         return;
@@ -177,8 +173,7 @@ static void go_forward(struct ctx *c)
     }
 }
 
-static bool a_newer_leader_wrote(struct ctx *c)
-{
+static bool a_newer_leader_wrote(struct ctx *c) {
     if (c->w->epoch < 0 || c->s->epoch <= c->w->epoch)
         return false; /* below 0: nobody is elected, there is no other */
     c->may_act = false;
@@ -187,8 +182,7 @@ static bool a_newer_leader_wrote(struct ctx *c)
     return true;
 }
 
-void reconcile_decide(const struct world *w, const struct progress *p, struct arena *a, struct decision *out)
-{
+void reconcile_decide(const struct world *w, const struct progress *p, struct arena *a, struct decision *out) {
     struct ctx ctx, *c = &ctx;
     begin(c, w, p, a, out);
     if (a_newer_leader_wrote(c)) {

@@ -1,22 +1,27 @@
 /*
  * reconcile.h - the pure core: (world, progress) -> decision.
  *
- * Model: reconcile_decide looks at one binding and everything known, and says: which reads are missing, which steps to take in which order,
- * what to report, when to look again. It performs nothing, reads no clock, keeps no state of its own: `progress` is the little memory of one
- * binding that lives in the process (waits in boot time, proofs seen) and is handed in and out. After a restart progress is empty, and every
- * wait starts anew: time that was not observed does not count (G7).
+ * Model: reconcile_decide looks at one binding and everything known, and says: which reads are missing, which steps to
+ * take in which order, what to report, when to look again. It performs nothing, reads no clock, keeps no state of its
+ * own: `progress` is the little memory of one binding that lives in the process (waits in boot time, proofs seen) and
+ * is handed in and out. After a restart progress is empty, and every wait starts anew: time that was not observed does
+ * not count (G7).
  *
  * The driver's part (controller/driver.c):
- *   1. observations_begin_pass; decide; while decision.reads is not empty: perform them all, put the results, decide again
- *      (at most RECONCILE_ROUNDS_MAX rounds a pass).
- *   2. if decision.status differs from what the object holds, write it (server-side apply on /status with uid) BEFORE the step.
- *   3. in mode Enforce, if there are steps: perform steps[0] only; journal an intent before an AWS write; absorb the answer; emit its Event;
- *      requeue the binding at once. The first failure ends the pass; the error is handed to the next decide through `last_error`.
+ *   1. observations_begin_pass; decide; while decision.reads is not empty: perform them all, put the results, decide
+ * again (at most RECONCILE_ROUNDS_MAX rounds a pass).
+ *   2. if decision.status differs from what the object holds, write it (server-side apply on /status with uid) BEFORE
+ * the step.
+ *   3. in mode Enforce, if there are steps: perform steps[0] only; journal an intent before an AWS write; absorb the
+ * answer; emit its Event; requeue the binding at once. The first failure ends the pass; the error is handed to the next
+ * decide through `last_error`.
  *   4. else requeue after requeue_after_ms (0: only on change).
  * Steps beyond the first are the plan: what would follow if all went well.
- * mode Plan and Observe: decide returns no step for the driver to perform (steps are only described in status.plan), except none.
+ * mode Plan and Observe: decide returns no step for the driver to perform (steps are only described in status.plan),
+ * except none.
  *
- * Ownership: the decision lives in the arena given. World is borrowed.   Errors: none: every problem becomes a condition.
+ * Ownership: the decision lives in the arena given. World is borrowed.   Errors: none: every problem becomes a
+ * condition.
  */
 #ifndef CNI_IAM_RECONCILERS_RECONCILE_H
 #define CNI_IAM_RECONCILERS_RECONCILE_H
@@ -37,12 +42,13 @@
 
 /* Constant for the life of the process. */
 struct operator_config {
-    const char *cluster_name, *region;  /* --cluster-name, --region; NULL: every binding must say */
-    struct strlist allowed_policy_arns; /* --allowed-policy-arns; empty: the managed CNI policies and our IPv6 policy (S16) */
-    const char *role_path;              /* --role-path; "/" by default */
-    int64_t aws_audit_interval_ms;      /* --aws-audit-interval */
-    bool guard_independent;             /* S18: runs off the pod network, or outside the cluster */
-    const char *guard_dependent_why;    /* sentence, when not */
+    const char *cluster_name, *region; /* --cluster-name, --region; NULL: every binding must say */
+    struct strlist
+        allowed_policy_arns; /* --allowed-policy-arns; empty: the managed CNI policies and our IPv6 policy (S16) */
+    const char *role_path;   /* --role-path; "/" by default */
+    int64_t aws_audit_interval_ms;   /* --aws-audit-interval */
+    bool guard_independent;          /* S18: runs off the pod network, or outside the cluster */
+    const char *guard_dependent_why; /* sentence, when not */
 };
 
 /* Everything known at one instant. Arrays are snapshots of the informers' caches. */
@@ -70,10 +76,11 @@ struct world {
 };
 
 #define PROGRESS_PROOFS_MAX 8
-/* In-process memory of one binding: all instants are boot time. Zero-initialised by the driver; replaced by each decision. */
+/* In-process memory of one binding: all instants are boot time. Zero-initialised by the driver; replaced by each
+ * decision. */
 struct progress {
     char binding_uid[64];
-    char proven_role[256];      /* the role the proofs below are of */
+    char proven_role[256];       /* the role the proofs below are of */
     int64_t proof_first_boot_ms; /* 0: none */
     int64_t proof_last_boot_ms;
     int proofs;
@@ -83,11 +90,11 @@ struct progress {
     int64_t canary_ready_boot_ms;
     char canary_uid[64];
     int64_t rollout_started_boot_ms;
-    int64_t progress_boot_ms;   /* the last forward movement of the rollout (deadline) */
-    int progress_marker;        /* proven pods at that time */
-    int64_t soak_first_boot_ms; /* all proofs true without interruption since; 0: not now */
-    int64_t soak_last_boot_ms;  /* seen true last: a gap longer than RECONCILE_GAP_MAX_MS restarts the soak */
-    int64_t restore_boot_ms;    /* re-attached at: soak of deletion and of rollback */
+    int64_t progress_boot_ms;      /* the last forward movement of the rollout (deadline) */
+    int progress_marker;           /* proven pods at that time */
+    int64_t soak_first_boot_ms;    /* all proofs true without interruption since; 0: not now */
+    int64_t soak_last_boot_ms;     /* seen true last: a gap longer than RECONCILE_GAP_MAX_MS restarts the soak */
+    int64_t restore_boot_ms;       /* re-attached at: soak of deletion and of rollback */
     int64_t unready_since_boot_ms; /* an aws-node pod or node is unready since (guard); 0: none */
     int64_t foreign_since_boot_ms; /* an undeclared consumer of a detached node role is seen since; 0: none */
     int64_t repair_since_boot_ms;  /* injected pods whose role is broken since (guard); 0: none */
@@ -100,11 +107,11 @@ struct progress {
 
 struct step {
     const struct effect *effect;
-    const char *line;     /* "+ create IAM role x (trust: ...)" */
-    const char *gate;     /* "G2" */
-    const char *why;      /* one sentence: goes to the audit */
+    const char *line;                      /* "+ create IAM role x (trust: ...)" */
+    const char *gate;                      /* "G2" */
+    const char *why;                       /* one sentence: goes to the audit */
     const char *event_reason, *event_note; /* Event emitted on success; NULL: none */
-    bool external;        /* AWS: an intent is journaled before it */
+    bool external;                         /* AWS: an intent is journaled before it */
 };
 
 /* An Event to post about the binding (driver: deduplicated by reason+note). */

@@ -1,9 +1,9 @@
 /*
  * rollout.c - G5: one canary, then the rest, never twice for one injection (S9).
  *
- *   no pod has the role      -> delete one Ready pod (canary)                    [DaemonSet settled, or nothing worked before]
- *   some have it, not Ready  -> wait; at the deadline: fail                      -> restore.c (rollback)
- *   canary Ready for settle  -> restart key on the pod template                  [once: the key is a hash of the injection]
+ *   no pod has the role      -> delete one Ready pod (canary)                    [DaemonSet settled, or nothing worked
+ * before] some have it, not Ready  -> wait; at the deadline: fail                      -> restore.c (rollback) canary
+ * Ready for settle  -> restart key on the pod template                  [once: the key is a hash of the injection]
  *   template carries the key -> follow the rollout; no progress by the deadline: fail
  *   rollout over, some missed-> delete them one by one, each only when all others are Ready and a dry run is injected
  *   OnDelete                 -> like the last line from the start
@@ -12,8 +12,7 @@
 
 #include "reconcilers/context.h"
 
-const struct effect *effect_restart(struct ctx *c, const char *key)
-{
+const struct effect *effect_restart(struct ctx *c, const char *key) {
     json *ds = json_object();
     json_add_str(ds, "apiVersion", "apps/v1");
     json_add_str(ds, "kind", "DaemonSet");
@@ -23,39 +22,35 @@ const struct effect *effect_restart(struct ctx *c, const char *key)
     json_add_str(meta, "uid", c->w->daemon_set->meta.uid);
     json *template_meta = json_add_object(json_add_object(json_add_object(ds, "spec"), "template"), "metadata");
     json_add_str(json_add_object(template_meta, "annotations"), CIB_ANNOTATION_RESTARTED_FOR, key);
-    struct effect *e = effect_new(c->a, EFFECT_K8S_APPLY, "resource", "daemonsets", "namespace", "kube-system", "name", "aws-node",
-                                  "fieldManager", FIELD_MANAGER, "force", "true", NULL);
+    struct effect *e = effect_new(c->a, EFFECT_K8S_APPLY, "resource", "daemonsets", "namespace", "kube-system", "name",
+                                  "aws-node", "fieldManager", FIELD_MANAGER, "force", "true", NULL);
     e->body = json_print_arena(ds, c->a);
     json_free(ds);
     return e;
 }
 
-static int64_t deadline_ms(const struct ctx *c)
-{
+static int64_t deadline_ms(const struct ctx *c) {
     return (int64_t)c->spec->rollout.progress_deadline_seconds * 1000;
 }
 
-static bool is_not_target(const struct pod_fact *f)
-{
+static bool is_not_target(const struct pod_fact *f) {
     return f->state != POD_TARGET;
 }
 
-static bool is_ready_not_target(const struct pod_fact *f)
-{
+static bool is_ready_not_target(const struct pod_fact *f) {
     return f->state != POD_TARGET && f->ready;
 }
 
-static bool fail(struct ctx *c, const char *why)
-{
+static bool fail(struct ctx *c, const char *why) {
     c->s->phase = "RollingBack";
-    ctx_note(c, true, "RollbackStarted", "Rollback", "%s; the annotation is taken off and the injected pods are re-created", why);
+    ctx_note(c, true, "RollbackStarted", "Rollback",
+             "%s; the annotation is taken off and the injected pods are re-created", why);
     ctx_requeue(c, 1);
     return ctx_wait(c, G5, REASON_ROLLING_BACK, 1, "%s: rolling back", why);
 }
 
 /* No forward movement of `marker` for the deadline? */
-static bool overdue(struct ctx *c, int marker)
-{
+static bool overdue(struct ctx *c, int marker) {
     struct progress *p = c->p;
     if (p->progress_boot_ms == 0 || p->progress_marker != marker) {
         p->progress_boot_ms = c->w->now_boot_ms;
@@ -67,9 +62,9 @@ static bool overdue(struct ctx *c, int marker)
     return left <= 0;
 }
 
-/* Pods that the webhook misses again and again are not re-created without end: after the deadline one more for each deadline. */
-static bool may_try_another(struct ctx *c, int marker)
-{
+/* Pods that the webhook misses again and again are not re-created without end: after the deadline one more for each
+ * deadline. */
+static bool may_try_another(struct ctx *c, int marker) {
     struct progress *p = c->p;
     int64_t now = c->w->now_boot_ms;
     if (!overdue(c, marker)) {
@@ -83,16 +78,15 @@ static bool may_try_another(struct ctx *c, int marker)
     return !first;
 }
 
-static bool webhook_misses(struct ctx *c)
-{
+static bool webhook_misses(struct ctx *c) {
     return ctx_stall(c, G5, REASON_WEBHOOK_NOT_INJECTING,
-                     "%zu pods still live on the node role although a pod was re-created: the webhook misses them; the node role keeps its "
+                     "%zu pods still live on the node role although a pod was re-created: the webhook misses them; the "
+                     "node role keeps its "
                      "policy; see with: kubectl get mutatingwebhookconfigurations pod-identity-webhook",
                      c->npods - c->ntarget);
 }
 
-static bool delete_one(struct ctx *c, const struct pod_fact *f, const char *why, const char *what)
-{
+static bool delete_one(struct ctx *c, const struct pod_fact *f, const char *why, const char *what) {
     struct step *step = ctx_step(c, G5, effect_delete_pod(c, f->pod), why, "~ re-create pod %s on node %s (%s)",
                                  f->pod->meta.name, f->pod->node, what);
     step->event_reason = "PodRecreated";
@@ -100,12 +94,12 @@ static bool delete_one(struct ctx *c, const struct pod_fact *f, const char *why,
     return true;
 }
 
-static bool start_canary(struct ctx *c)
-{
+static bool start_canary(struct ctx *c) {
     bool bootstrap = !c->s->prior.worked && c->nready == 0;
     if (!bootstrap && (!daemon_set_settled(c) || !pods_all_present(c)))
         return ctx_wait(c, G5, REASON_WAITING, POLL_MS,
-                        "the DaemonSet is in the middle of a rollout or not healthy; the canary starts when all of its pods are Ready");
+                        "the DaemonSet is in the middle of a rollout or not healthy; the canary starts when all of its "
+                        "pods are Ready");
     if (c->s->rollout.canary_uid && !may_try_another(c, 0))
         return webhook_misses(c);
     const struct pod_fact *f = pick_pod(c, bootstrap ? is_not_target : is_ready_not_target);
@@ -117,11 +111,11 @@ static bool start_canary(struct ctx *c)
     c->s->rollout.canary_uid = f->pod->meta.uid;
     c->s->rollout.canary_ms = c->w->now_wall_ms;
     c->p->canary_ready_boot_ms = 0;
-    return ctx_wait(c, G5, REASON_CANARY, POLL_MS, "re-creating pod %s on node %s as the canary", f->pod->meta.name, f->pod->node);
+    return ctx_wait(c, G5, REASON_CANARY, POLL_MS, "re-creating pod %s on node %s as the canary", f->pod->meta.name,
+                    f->pod->node);
 }
 
-static bool watch_canary(struct ctx *c)
-{
+static bool watch_canary(struct ctx *c) {
     int64_t now = c->w->now_boot_ms;
     if (c->ntarget_ready < c->ntarget || !pods_fit(c)) {
         c->p->canary_ready_boot_ms = 0;
@@ -139,12 +133,12 @@ static bool watch_canary(struct ctx *c)
     return true;
 }
 
-static bool restart_daemon_set(struct ctx *c)
-{
+static bool restart_daemon_set(struct ctx *c) {
     if (!prove_again(c))
         return false;
-    struct step *step = ctx_step(c, G5, effect_restart(c, c->restart_key), "the canary holds: all other pods follow",
-                                 "~ restart DaemonSet kube-system/aws-node (%s=%s)", CIB_ANNOTATION_RESTARTED_FOR, c->restart_key);
+    struct step *step =
+        ctx_step(c, G5, effect_restart(c, c->restart_key), "the canary holds: all other pods follow",
+                 "~ restart DaemonSet kube-system/aws-node (%s=%s)", CIB_ANNOTATION_RESTARTED_FOR, c->restart_key);
     c->s->rollout.restart_key = c->restart_key;
     c->p->progress_boot_ms = 0;
     step->event_reason = "RolloutStarted";
@@ -152,16 +146,15 @@ static bool restart_daemon_set(struct ctx *c)
     return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "restarting the DaemonSet");
 }
 
-static bool follow_rollout(struct ctx *c)
-{
+static bool follow_rollout(struct ctx *c) {
     if (overdue(c, (int)c->ntarget_ready))
         return fail(c, "the rollout did not move for progressDeadlineSeconds");
-    return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "%zu of %zu pods have the role and are Ready", c->ntarget_ready, c->npods);
+    return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "%zu of %zu pods have the role and are Ready", c->ntarget_ready,
+                    c->npods);
 }
 
 /* Pods that the webhook missed, and all pods of an OnDelete DaemonSet. */
-static bool recreate_stragglers(struct ctx *c)
-{
+static bool recreate_stragglers(struct ctx *c) {
     if (!pods_fit(c))
         return follow_rollout(c);
     const char *role = NULL;
@@ -171,43 +164,45 @@ static bool recreate_stragglers(struct ctx *c)
         c->p->retried_boot_ms = 1; /* once it injects again, at once */
         if (overdue(c, (int)c->ntarget))
             return webhook_misses(c);
-        return ctx_wait(c, G5, REASON_WAITING_FOR_WEBHOOK, POLL_MS, "the webhook does not inject now; %zu pods wait for it",
-                        c->npods - c->ntarget);
+        return ctx_wait(c, G5, REASON_WAITING_FOR_WEBHOOK, POLL_MS,
+                        "the webhook does not inject now; %zu pods wait for it", c->npods - c->ntarget);
     }
     if (!may_try_another(c, (int)c->ntarget))
         return webhook_misses(c);
     const struct pod_fact *f = pick_pod(c, is_not_target);
     if (!f)
         return ctx_stall(c, G5, REASON_PODS_UNPROVEN,
-                         "a pod with the label k8s-app=aws-node is not controlled by DaemonSet aws-node and has no identity; remove it");
+                         "a pod with the label k8s-app=aws-node is not controlled by DaemonSet aws-node and has no "
+                         "identity; remove it");
     if (!prove_again(c))
         return false;
     delete_one(c, f, "it was not injected when it was created", str_or(f->defect, "not injected"));
-    return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "re-creating pod %s: %s", f->pod->meta.name, str_or(f->defect, ""));
+    return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "re-creating pod %s: %s", f->pod->meta.name,
+                    str_or(f->defect, ""));
 }
 
-static void describe(struct ctx *c)
-{
+static void describe(struct ctx *c) {
     if (c->ntarget == 0 && c->npods > 0)
         ctx_plan_line(c, "~ re-create one aws-node pod as the canary, prove it, let it settle");
     if (c->w->daemon_set && c->w->daemon_set->on_delete)
         ctx_plan_line(c, "~ re-create the %zu other pods one by one (updateStrategy OnDelete)", c->npods - c->ntarget);
     else if (c->w->daemon_set && !str_eq(c->w->daemon_set->restarted_for, c->restart_key))
-        ctx_plan_line(c, "~ restart DaemonSet kube-system/aws-node (%s=%s)", CIB_ANNOTATION_RESTARTED_FOR, c->restart_key);
+        ctx_plan_line(c, "~ restart DaemonSet kube-system/aws-node (%s=%s)", CIB_ANNOTATION_RESTARTED_FOR,
+                      c->restart_key);
 }
 
-bool plan_rollout(struct ctx *c)
-{
+bool plan_rollout(struct ctx *c) {
     const struct daemon_set_view *ds = c->w->daemon_set;
     if (c->npods == 0) {
         if (ds->desired > 0)
-            return ctx_wait(c, G5, REASON_WAITING, POLL_MS, "the DaemonSet wants %d pods and none is there", ds->desired);
+            return ctx_wait(c, G5, REASON_WAITING, POLL_MS, "the DaemonSet wants %d pods and none is there",
+                            ds->desired);
         return ctx_pass(c, G5, REASON_NO_NODES, "no node runs aws-node: nothing to restart");
     }
     if (c->ntarget == c->npods) {
         c->p->canary_ready_boot_ms = 0;
-        /* The canary is of the old template: the rollout replaces it once more. No deadline here: every pod has the role, and a rollout
-         * of somebody else's that hangs is no reason to take it back. */
+        /* The canary is of the old template: the rollout replaces it once more. No deadline here: every pod has the
+         * role, and a rollout of somebody else's that hangs is no reason to take it back. */
         bool ours = str_eq(ds->restarted_for, c->restart_key) && !ds->on_delete;
         if (ours && !daemon_set_settled(c) && !ctx_anything_detached(c))
             return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "every pod has the role; the rollout is not over yet");
@@ -229,10 +224,10 @@ bool plan_rollout(struct ctx *c)
     return recreate_stragglers(c);
 }
 
-/* --- G6 -------------------------------------------------------------------------------------------------------------- */
+/* --- G6 --------------------------------------------------------------------------------------------------------------
+ */
 
-bool prove_pods(struct ctx *c)
-{
+bool prove_pods(struct ctx *c) {
     const struct daemon_set_view *ds = c->w->daemon_set;
     if (c->npods == 0 && ds->desired == 0)
         return ctx_pass(c, G6, REASON_NO_NODES, "no node runs aws-node");
@@ -244,6 +239,7 @@ bool prove_pods(struct ctx *c)
                             c->pods[i].pod->node, str_or(c->pods[i].defect, "unproven"));
         }
     if (!pods_all_present(c))
-        return ctx_wait(c, G6, REASON_PODS_UNPROVEN, POLL_MS, "%zu of %d pods are Ready with the role", c->ntarget_ready, ds->desired);
+        return ctx_wait(c, G6, REASON_PODS_UNPROVEN, POLL_MS, "%zu of %d pods are Ready with the role",
+                        c->ntarget_ready, ds->desired);
     return ctx_pass(c, G6, REASON_PROVEN, "%zu of %zu pods run with %s", c->ntarget_ready, c->npods, c->role_arn);
 }

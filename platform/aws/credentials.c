@@ -95,7 +95,7 @@ static void lend(const struct credentials *c, credentials_fn done, void *arg) {
 /* One by one from the front: a callback may forget other waiters, ask again, or free everything. */
 static void answer_all(struct credentials *c, const struct error *err) {
     bool gone = false;
-    c->gone = &gone;
+    c->gone = &gone; /* cppcheck-suppress autoVariables ; cleared below, while this frame lives */
     c->answering = c->nwaiters;
     while (c->answering > 0) {
         struct waiter w = c->waiters[0];

@@ -314,7 +314,7 @@ static const char *ds_json(struct sim *s, struct arena *a) {
         "node\",\"hostNetwork\":"
         "true,\"containers\":[{\"name\":\"aws-node\",\"image\":\"%s\"%s}]}}},\"status\":{\"observedGeneration\":"
         "%" PRId64 ",\"desiredNumberScheduled\":%d,\"currentNumberScheduled\":%d,\"updatedNumberScheduled\":%d,"
-                   "\"numberAvailable\":%d,\"numberReady\":%d}}",
+        "\"numberAvailable\":%d,\"numberReady\":%d}}",
         s->ds_generation, s->on_delete ? "OnDelete" : "RollingUpdate", key, s->image,
         injected_env(a, "", s->template_key), s->ds_generation, desired, desired, updated, ready, ready);
 }

@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 /* cmocka wants the four above first. */
-#include <cmocka.h>
 #include <string.h>
+#include <cmocka.h>
 
 #include "controller/options.h"
 

@@ -1,5 +1,4 @@
 /* The whole life of a binding against the small world of support_world.h: state of the world, absence too. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -7,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <cmocka.h>
 
 #include "support_world.h"
 

@@ -1,5 +1,4 @@
 /* Faults, drift, refusals and the way back: the state of the world after each, S1 judged after every change. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -8,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <cmocka.h>
 
 #include "support_world.h"
 

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 /* cmocka wants the four above first. */
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <cmocka.h>
 
 #include "platform/aws/sigv4.h"
 #include "platform/base/timefmt.h"
