@@ -175,7 +175,7 @@ static bool cleanup_role(struct ctx *c)
     if (str_empty(c->role_name))
         return true;
     const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_ROLE, "RoleName", c->role_name, NULL);
-    const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
+    const struct observation *o = ctx_read(c, e, 0); /* what others wrote into its trust a moment ago has to stay */
     if (!o)
         return false;
     if (o->error.code == ERR_NOT_FOUND)

@@ -120,6 +120,9 @@ static bool plan_trust(struct ctx *c, const json *role)
         return ctx_stall(c, G2, REASON_ROLE_NOT_READY,
                          "role %s is only referenced and its trust policy lacks the statement for aws-node; add: %s", c->role_name,
                          trust_build(&w, c->a));
+    /* IAM takes the document whole: one that was read a while ago would undo what others wrote since. */
+    if (!ctx_read(c, effect_new(c->a, EFFECT_IAM_GET_ROLE, "RoleName", c->role_name, NULL), 0))
+        return false;
     struct step *step = ctx_step(c, G2,
                                  effect_new(c->a, EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY, "RoleName", c->role_name,
                                             "PolicyDocument", trust_merge(document, &w, c->a), NULL),
