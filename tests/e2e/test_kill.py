@@ -24,6 +24,8 @@ AWS_DELETION = ["AttachRolePolicy eks-node", "DetachRolePolicy cni-iam", "Delete
 @pytest.fixture(scope="module")
 def world():
     with World("ministack", nodes=NODES, operator=False) as world, by_proxy(world):
+        # The next operator has to wait for the lease of the one that was killed.
+        world.lease = ["--leader-elect-lease-duration", "3s", "--leader-elect-renew-deadline", "2500ms"]
         world.start()
         with watched(world) as watcher:
             world.watcher = watcher
@@ -37,9 +39,9 @@ def described(calls) -> list[str]:
 
 
 def until(world: World, goal, what: str) -> None:
-    """Whenever it was killed, another operator is started."""
+    """Whenever it was killed, another operator is started; also where it ended by itself, as one does that lost its lease."""
     def reached():
-        if world.killed.is_set():
+        if world.killed.is_set() or world.operator.popen.poll() is not None:
             world.start()
         return goal()
 

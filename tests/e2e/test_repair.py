@@ -118,7 +118,7 @@ def nothing_left(request):
     yield
     world = request.node.funcargs.get("world")
     if world and (world.binding() or world.aws.state() != world.before):
-        clean_up(world)
+        world.reset()
 
 
 def migrate(world: World, more: dict | None = None) -> float:
@@ -238,19 +238,4 @@ def test_retained_and_taken_up_again(world, how):
     print(f"\ntaken up again by: {[str(call) for call in world.writes(since)]}")
     # What there was before is told by the tags of the role.
     world.delete()
-    world.assert_restored()
-
-
-def clean_up(world: World) -> None:
-    """As it was, by hand: nobody knows any more what was there before the first binding."""
-    if world.binding():
-        world.cp.api.patch("cniiambindings", NAME, {"metadata": {"annotations": {"cniiam.dev/abandon": "true"}}})
-        world.delete()
-    world.aws.attach(world.aws.node_role)
-    world.annotate(None)
-    world.cp.restart_aws_node()
-    for arn in world.aws.providers():
-        world.aws.client("iam").delete_open_id_connect_provider(OpenIDConnectProviderArn=arn)
-    for name in set(world.aws.roles()) - set(world.before["roles"]):
-        world.aws.delete_role(name)
     world.assert_restored()

@@ -102,6 +102,8 @@ class World:
         self.aws_options = aws
         self.operator: Process | None = None
         self.flags: list[str] = []
+        # Not so short that a machine which has something else to do loses it.
+        self.lease = ["--leader-elect-lease-duration", "8s", "--leader-elect-renew-deadline", "6s"]
         self.killed = threading.Event()
         self.names: list[str] = []
 
@@ -118,9 +120,7 @@ class World:
         self._stack.__exit__(*why)
 
     def _enter(self, stack: contextlib.ExitStack) -> None:
-        options: dict[str, Any] = {"operator_policy": self._policy(), "policy_values": {
-            "PROVIDERS": "oidc-provider/oidc.eks.us-west-2.*", "ROLES": "role/cni-iam-*", "NODE_ROLES": "role/*",
-            "POLICIES": "policy/cni-iam-*-ipv6", "OPERATOR_ROLE": "role/cni-iam-operator"}}
+        options: dict[str, Any] = {"operator_policy": self.policy()}
         self.aws = stack.enter_context(AwsWorld(
             self.kind, ip_family="ipv6" if self.ipv6 else "ipv4", **(options | self.aws_options)))
         if not self.cni_policy:
@@ -145,13 +145,15 @@ class World:
         if self.start_operator:
             self.start()
 
-    def _policy(self) -> dict:
-        policies = [json.loads(path.read_text()) for path in ([POLICY, POLICY_IPV6] if self.ipv6 else [POLICY])]
-        # ministack knows no region of a request; everything else of the policy holds.
-        for statement in policies[0]["Statement"]:
-            if statement["Sid"] == "ReadInstances":
-                del statement["Condition"]
-        return policies[0] | {"Statement": [each for policy in policies for each in policy["Statement"]]}
+    def policy(self) -> dict:
+        """The shipped one, as its own script renders it."""
+        documents = []
+        for path in [POLICY, POLICY_IPV6] if self.ipv6 else [POLICY]:
+            done = subprocess.run([POLICY.parent / "render", path, "CLUSTER_NAME=prod", "REGION=us-west-2", "ACCOUNT_ID=111122223333",
+                                   # ministack knows no region of a request; every other condition holds.
+                                   "--without-condition", "aws:RequestedRegion"], check=True, capture_output=True, text=True)
+            documents.append(json.loads(done.stdout))
+        return documents[0] | {"Statement": [each for document in documents for each in document["Statement"]]}
 
     # ------------------------------------------------------------------------------------------------------ the operator
 
@@ -167,8 +169,7 @@ class World:
         self.operator = Process("cni-iam", [
             self.binary, "controller", "--kubeconfig", self.kubeconfig, "--cluster-name", self.aws.cluster, "--region", self.aws.region,
             "--state-file", self.cp.dir / "state.db", "--health-probe-bind-address", self.health,
-            "--leader-elect-lease-duration", "3s", "--leader-elect-renew-deadline", "2s", "--leader-elect-retry-period", "500ms",
-            "--aws-audit-interval", "3s", *self.flags], self.log, env=self.env(), cwd=self.cp.dir)
+            *self.lease, "--leader-elect-retry-period", "500ms", "--aws-audit-interval", "3s", *self.flags], self.log, env=self.env(), cwd=self.cp.dir)
         return self.operator
 
     def kill(self, *_: Any) -> None:
@@ -340,6 +341,22 @@ class World:
             each for each in self.before["roles"][self.aws.node_role]["attached"] if each != CNI_POLICY]
         state["roles"][self.aws.node_role] = self.before["roles"][self.aws.node_role]
         assert state == self.before
+
+    def reset(self) -> None:
+        """As it was, by hand, after a test that left something: nobody knows any more what was there before the first binding."""
+        self.aws.proxy.clear()
+        for binding in self.cp.api.list("cniiambindings"):
+            name = binding["metadata"]["name"]
+            self.cp.api.patch("cniiambindings", name, {"metadata": {"annotations": {"cniiam.dev/abandon": "true"}}})
+            self.delete(name)
+        self.aws.attach(self.aws.node_role)
+        self.annotate(None)
+        self.cp.restart_aws_node()
+        for arn in self.aws.providers():
+            self.aws.client("iam").delete_open_id_connect_provider(OpenIDConnectProviderArn=arn)
+        for name in set(self.aws.roles()) - set(self.before["roles"]):
+            self.aws.delete_role(name)
+        self.assert_restored()
 
     def assert_restored(self) -> None:
         """AWS is as it was before the first binding, and the pods live on the node role."""
