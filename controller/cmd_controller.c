@@ -61,8 +61,7 @@ struct process_state {
     int64_t fenced;
 };
 
-/* --- ports of the driver
- * ------------------------------------------------------------------------------------------------------ */
+/* --- ports of the driver --- */
 
 static bool may_write(void *arg) {
     struct process_state *p = arg;
@@ -133,9 +132,7 @@ static void on_queue(void *arg) {
         driver_wake(p->driver);
 }
 
-/* --- informers
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- informers --- */
 
 /* Whatever changed, every binding is worth a look: they are one or two. */
 static void on_changed(void *arg, const char *key) {
@@ -199,9 +196,7 @@ static void start_informers(struct process_state *p, struct watch_source source)
         informer_start(p->informers[k]);
 }
 
-/* --- pages
- * -----------------------------------------------------------------------------------------------------------------------------
- */
+/* --- pages --- */
 
 static int page_healthz(void *arg, struct buf *out) {
     struct process_state *p = arg;
@@ -276,9 +271,7 @@ static bool open_pages(struct process_state *p, struct error *err) {
     return true;
 }
 
-/* --- stopping
- * -----------------------------------------------------------------------------------------------------------------------------
- */
+/* --- stopping --- */
 
 static void leave(void *arg) {
     struct process_state *p = arg;
@@ -336,9 +329,7 @@ static void on_lost(void *arg) {
     _exit(1);
 }
 
-/* --- starting
- * -------------------------------------------------------------------------------------------------------------------------------
- */
+/* --- starting --- */
 
 static const char *state_path(const struct options *o, struct arena *a) {
     if (o->state_file)

@@ -101,7 +101,7 @@ static int64_t wall(const struct driver *d) {
     return d->o.clock.wall_ms(d->o.clock.ctx);
 }
 
-/* --- the end of a pass -------------------------------------------------------------------------------------------- */
+/* --- the end of a pass --- */
 
 static void start_next(void *arg);
 
@@ -153,7 +153,7 @@ static void pass_acted(struct driver *d) {
     end_pass(d);
 }
 
-/* --- acting ------------------------------------------------------------------------------------------------------- */
+/* --- acting --- */
 
 static const struct step *step_of(const struct driver *d) {
     return d->decision->nsteps > 0 ? &d->decision->steps[0] : NULL;
@@ -276,7 +276,7 @@ static void act(struct driver *d) {
     }
 }
 
-/* --- status ------------------------------------------------------------------------------------------------------- */
+/* --- status --- */
 
 /* Its compare-and-swap carries the version that was seen: a status write before it would only make it miss. */
 static bool patches_binding(const struct step *s) {
@@ -355,7 +355,7 @@ static void write_status(struct driver *d) {
     d->ticket = d->o.effector.submit(d->o.effector.ctx, e, on_status, d);
 }
 
-/* --- deciding ----------------------------------------------------------------------------------------------------- */
+/* --- deciding --- */
 
 static void decide(struct driver *d);
 
@@ -456,7 +456,7 @@ static void decide(struct driver *d) {
     write_status(d);
 }
 
-/* --- passes ------------------------------------------------------------------------------------------------------- */
+/* --- passes --- */
 
 static bool has_unsettled_intent(const struct driver *d) {
     const struct cib_status *s = &d->world.binding->status;
@@ -534,7 +534,7 @@ static void start_next(void *arg) {
         begin_pass(d, key);
 }
 
-/* --- life --------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 struct driver *driver_new(const struct driver_options *o) {
     struct driver *d = calloc(1, sizeof *d);

@@ -64,7 +64,7 @@ void events_free(struct events *ev) {
     free(ev);
 }
 
-/* --- calls -------------------------------------------------------------------------------------------------------- */
+/* --- calls --- */
 
 static void on_done(void *arg, struct effect_result *r) {
     struct post *p = arg;
@@ -136,7 +136,7 @@ static char *event_body(const struct events *ev, const char *name, const struct 
     return text;
 }
 
-/* --- series ------------------------------------------------------------------------------------------------------- */
+/* --- series --- */
 
 static bool may_create(struct events *ev) {
     int64_t now = ev->clock.boot_ms(ev->clock.ctx), earned = (now - ev->refilled_boot_ms) / EVENTS_REFILL_MS;

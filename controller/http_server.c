@@ -39,7 +39,7 @@ struct http_server {
     int clients; /* that are not leaving */
 };
 
-/* --- connections ----------------------------------------------------------------------------------------- */
+/* --- connections --- */
 
 static void kill_connection(struct connection *c) {
     if (!c->wsi || c->leaving)
@@ -104,7 +104,7 @@ static void free_connection(struct connection *c) {
     free(c);
 }
 
-/* --- one request ----------------------------------------------------------------------------------------- */
+/* --- one request --- */
 
 static const struct http_route *find_route(const struct http_server *s, const char *path) {
     for (size_t i = 0; i < s->nroutes; i++)
@@ -214,7 +214,7 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 
 static const struct lws_protocols protocols[] = {{"pages", on_lws, 0, 0, 0, NULL, 0}, {NULL, NULL, 0, 0, 0, NULL, 0}};
 
-/* --- listening ------------------------------------------------------------------------------------------- */
+/* --- listening --- */
 
 static bool is_listed(const struct http_server *s, const struct connection *c) {
     const struct connection *it = s->oldest;

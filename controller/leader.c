@@ -47,7 +47,7 @@ static void tick_after(struct leader *l, int64_t ms) {
     l->timer = l->clock.timer_start(l->clock.ctx, ms > 0 ? ms : 0, on_tick, l);
 }
 
-/* --- the record --------------------------------------------------------------------------------------------------- */
+/* --- the record --- */
 
 static const json *spec_of(const struct leader *l) {
     return json_get(l->lease, "spec");
@@ -112,7 +112,7 @@ static void release_spec(struct leader *l, json *spec) {
     json_add_str(spec, "renewTime", text);
 }
 
-/* --- calls -------------------------------------------------------------------------------------------------------- */
+/* --- calls --- */
 
 static void ask(struct leader *l, enum asking what, enum effect_kind kind, const json *body) {
     struct arena *a = arena_new(0);
@@ -157,7 +157,7 @@ static void send_create(struct leader *l) {
     json_free(lease);
 }
 
-/* --- standby and leading ------------------------------------------------------------------------------------------ */
+/* --- standby and leading --- */
 
 static void lose(struct leader *l, const char *why) {
     l->state = LOST;
@@ -242,7 +242,7 @@ static void answered(struct leader *l, enum asking asked, json *value, const str
     }
 }
 
-/* --- leaving ------------------------------------------------------------------------------------------------------ */
+/* --- leaving --- */
 
 static void leave(struct leader *l) {
     void (*left)(void *) = l->left;
@@ -321,7 +321,7 @@ void leader_release(struct leader *l, void (*done)(void *arg), void *arg) {
         send_get(l);
 }
 
-/* --- life and questions ------------------------------------------------------------------------------------------- */
+/* --- life and questions --- */
 
 struct leader *leader_new(const struct leader_options *o, struct effector effector, struct clock clock) {
     struct leader *l = calloc(1, sizeof *l);

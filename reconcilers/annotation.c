@@ -64,6 +64,14 @@ static void count_flip(struct ctx *c) {
     c->p->flips[0] = c->w->now_boot_ms;
 }
 
+/* Another role than the one that the detachment stood on: a pod that the webhook misses on the way needs its node role. */
+static bool return_path_stands(struct ctx *c) {
+    const char *annotated = c->s->rollout.role_arn;
+    if (!annotated || str_eq(annotated, c->role_arn))
+        return true;
+    return plan_reattach(c, G4, "aws-node goes to another role") && soak_reattached(c);
+}
+
 static bool plan_write(struct ctx *c) {
     const struct service_account_view *sa = c->w->service_account;
     if (strlist_has(&sa->role_arn_managers, "eks") && !str_eq(sa->role_arn, c->role_arn))
@@ -77,6 +85,8 @@ static bool plan_write(struct ctx *c) {
                          "managers: %s); "
                          "stop whoever writes it; trying again in ten minutes",
                          ROLE_ARN_ANNOTATION, str_or(other_managers(c), "unknown"));
+    if (!return_path_stands(c))
+        return ctx_pending(c, G4), false;
     const char *others = sa->role_arn && !str_eq(sa->role_arn, c->role_arn) ? other_managers(c) : NULL;
     bool acting = !c->blocked && c->may_act && !c->missing_reads;
     struct step *step = ctx_step(c, G4, effect_annotate(c, c->role_arn, c->sts_regional ? "true" : NULL),

@@ -82,8 +82,7 @@ struct ctx {
     size_t nnodes;
 };
 
-/* --- reads ---------------------------------------------------------------------------------------------------------
- */
+/* --- reads --- */
 /* The observation, or NULL: then it was added to the reads of the decision and the planner returns at once. */
 const struct observation *ctx_read(struct ctx *c, const struct effect *e, int64_t max_age_ms);
 int64_t ctx_audit_age(const struct ctx *c); /* the audit interval, or LIVE_MAX_AGE_MS while `live` */
@@ -91,8 +90,7 @@ int64_t ctx_facts_age(const struct ctx *c); /* for what hardly ever changes */
 /* A read that failed: stalls or waits by the error's disposition, saying what was asked. Always returns false. */
 bool ctx_read_failed(struct ctx *c, enum gate g, const struct effect *e, const struct error *err);
 
-/* --- verdicts ------------------------------------------------------------------------------------------------------
- */
+/* --- verdicts --- */
 /* Each sets the gate's state, `blocked`, the condition of the gate; they return false so that planners can `return`
  * them. */
 bool ctx_stall(struct ctx *c, enum gate g, const char *reason, const char *fmt, ...)
@@ -106,8 +104,7 @@ void ctx_pending(struct ctx *c, enum gate g);
 void ctx_gate_not_applicable(struct ctx *c, enum gate g, const char *why);
 void ctx_requeue(struct ctx *c, int64_t after_ms);
 
-/* --- steps ---------------------------------------------------------------------------------------------------------
- */
+/* --- steps --- */
 /* Adds to the plan; it becomes the executable step if nothing before it is blocked, there is none yet, and may_act. */
 struct step *ctx_step(struct ctx *c, enum gate g, const struct effect *e, const char *why, const char *line_fmt, ...)
     __attribute__((format(printf, 5, 6)));
@@ -124,8 +121,7 @@ bool ctx_gate_passed(const struct ctx *c, enum gate g);
 struct cib_node_role *ctx_status_role(struct ctx *c, const char *arn, bool create);
 bool ctx_anything_detached(const struct ctx *c); /* status says that we took a policy off some node role */
 
-/* --- planners, in order --------------------------------------------------------------------------------------------
- */
+/* --- planners, in order --- */
 bool observe_cluster(struct ctx *c);                 /* account, cluster, issuer, pinning */
 bool observe_eligibility(struct ctx *c);             /* duplicate, add-on, association, version, Auto Mode, Fargate */
 void observe_pods(struct ctx *c);                    /* pod facts for c->role_arn (pure) */
@@ -153,7 +149,10 @@ void report_guard(struct ctx *c);
 /* Back to the node role: for a rollback, the guard's last resort, deletion, identity NodeRole. */
 enum restore_goal { RESTORE_ROLLBACK, RESTORE_GUARD, RESTORE_DELETE, RESTORE_NODE_ROLE };
 bool plan_restore(struct ctx *c, enum restore_goal goal); /* true when pods are proven back */
-bool plan_cleanup(struct ctx *c);                         /* role, policy, provider: S5; true when done */
+/* Would pods that go back to their node role have permissions? *lacks: the first role that grants none. False: not known (yet). */
+bool node_roles_carry(struct ctx *c, const char **lacks);
+bool soak_reattached(struct ctx *c); /* a policy that was off is on again long enough to be enforced */
+bool plan_cleanup(struct ctx *c);    /* role, policy, provider: S5; true when done */
 /* Attaches every policy again that we took off. True when nothing is left to attach. */
 bool plan_reattach(struct ctx *c, enum gate g, const char *why);
 void plan_finalize(struct ctx *c); /* deletion as a whole */

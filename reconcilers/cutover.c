@@ -125,8 +125,7 @@ static bool nothing_left(struct ctx *c, size_t in_scope) {
                     "no CNI policy is attached to %zu node roles", in_scope);
 }
 
-/* --- the chain of guardrails
- * ----------------------------------------------------------------------------------------------- */
+/* --- the chain of guardrails --- */
 
 static bool pod_has_target(struct ctx *c, const struct pod_view *p, const char **why) {
     const char *role = NULL;
@@ -246,9 +245,7 @@ static bool revalidate(struct ctx *c, struct node_role_fact **r) {
     return good && !c->missing_reads;
 }
 
-/* --- acts
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- acts --- */
 
 /* S3: an attach of what is attached proves that we may re-attach now. The answer is kept under the effect's own key. */
 static bool attach_was_probed(struct ctx *c, const char *role, const char *policy) {

@@ -1,5 +1,6 @@
 /*
- * finalize.c - deletion: restore first, then remove what is ours and used by nobody else (S5, S15). Also the finalizer itself.
+ * finalize.c - deletion: restore first, then remove what is ours and used by nobody else (S5, S15). Also the finalizer
+ * itself.
  *
  *   abandon annotation, Retain, bootstrap -> the finalizer goes, everything stays, an Event says so
  *   else: plan_restore -> role (or only our statement) -> customer policy -> provider -> finalizer
@@ -10,10 +11,9 @@
 #include "reconcilers/guard_switch.h"
 #include "reconcilers/policy_document.h"
 
-/* --- the finalizer ------------------------------------------------------------------------------------------------------ */
+/* --- the finalizer --- */
 
-static json *patch_begin(const struct ctx *c)
-{
+static json *patch_begin(const struct ctx *c) {
     json *ops = json_new_array(), *uid = json_object(), *rv = json_object();
     json_add_str(uid, "op", "test");
     json_add_str(uid, "path", "/metadata/uid");
@@ -26,17 +26,15 @@ static json *patch_begin(const struct ctx *c)
     return ops;
 }
 
-static const struct effect *patch_end(struct ctx *c, json *ops)
-{
-    struct effect *e = effect_new(c->a, EFFECT_K8S_JSON_PATCH, "resource", CIB_RESOURCE, "name", c->b->name, "fieldManager",
-                                  FIELD_MANAGER, NULL);
+static const struct effect *patch_end(struct ctx *c, json *ops) {
+    struct effect *e = effect_new(c->a, EFFECT_K8S_JSON_PATCH, "resource", CIB_RESOURCE, "name", c->b->name,
+                                  "fieldManager", FIELD_MANAGER, NULL);
     e->body = json_print_arena(ops, c->a);
     json_free(ops);
     return e;
 }
 
-static const struct effect *effect_add_finalizer(struct ctx *c)
-{
+static const struct effect *effect_add_finalizer(struct ctx *c) {
     json *ops = patch_begin(c), *op = json_object();
     json_add_str(op, "op", "add");
     if (c->b->finalizers.n) {
@@ -50,8 +48,7 @@ static const struct effect *effect_add_finalizer(struct ctx *c)
     return patch_end(c, ops);
 }
 
-static const struct effect *effect_remove_finalizer(struct ctx *c)
-{
+static const struct effect *effect_remove_finalizer(struct ctx *c) {
     json *ops = patch_begin(c);
     for (size_t i = 0; i < c->b->finalizers.n; i++) {
         if (!str_eq(c->b->finalizers.v[i], CIB_FINALIZER))
@@ -71,66 +68,60 @@ static const struct effect *effect_remove_finalizer(struct ctx *c)
 }
 
 /* Before the first effect outside of the object (K-P8). It is no line of the plan: it changes nothing for anybody. */
-bool plan_finalizer(struct ctx *c)
-{
+bool plan_finalizer(struct ctx *c) {
     if (c->b->has_finalizer || !c->may_act || c->blocked || c->missing_reads)
         return true;
     size_t lines = c->s->plan.steps.n;
-    ctx_step(c, G1, effect_add_finalizer(c), "deletion has to restore before the object goes", "+ add finalizer %s", CIB_FINALIZER);
+    ctx_step(c, G1, effect_add_finalizer(c), "deletion has to restore before the object goes", "+ add finalizer %s",
+             CIB_FINALIZER);
     c->s->plan.steps.n = lines;
     return false;
 }
 
-static void let_go(struct ctx *c, const char *reason, const char *note)
-{
+static void let_go(struct ctx *c, const char *reason, const char *note) {
     size_t lines = c->s->plan.steps.n;
     bool may_act = c->may_act;
     c->may_act = true;
     c->blocked = false;
-    struct step *step =
-        ctx_step(c, G8, effect_remove_finalizer(c), note, "- remove finalizer %s", CIB_FINALIZER);
+    struct step *step = ctx_step(c, G8, effect_remove_finalizer(c), note, "- remove finalizer %s", CIB_FINALIZER);
     c->may_act = may_act;
     c->s->plan.steps.n = lines;
     step->event_reason = reason;
     step->event_note = note;
 }
 
-/* --- cleanup ------------------------------------------------------------------------------------------------------------ */
+/* --- cleanup --- */
 
-static const char *tag_value(const json *tags, const char *key)
-{
+static const char *tag_value(const json *tags, const char *key) {
     for (const json *it = json_first(tags); it; it = it->next)
         if (str_eq_nocase(json_str(it, "Key"), key)) /* policies' and providers' tag keys: one emulator lowers them */
             return json_str(it, "Value");
     return NULL;
 }
 
-static bool tags_are_ours(const struct ctx *c, const json *tags)
-{
+static bool tags_are_ours(const struct ctx *c, const json *tags) {
     return GUARD(live_tags, str_eq(tag_value(tags, TAG_MANAGED_BY), TAG_MANAGED_BY_VALUE) &&
                                 str_eq(tag_value(tags, TAG_CLUSTER), c->cluster_arn) &&
                                 str_eq(tag_value(tags, TAG_BINDING), c->b->name));
 }
 
-static bool working(struct ctx *c, const char *what)
-{
+static bool working(struct ctx *c, const char *what) {
     return ctx_wait(c, G8, REASON_RESTORING, 0, "%s", what);
 }
 
-static bool withdraw_statement(struct ctx *c, const char *document)
-{
+static bool withdraw_statement(struct ctx *c, const char *document) {
     const char *rest = trust_without(document, c->a);
     if (!rest)
         return true; /* gone already, or the only one: a role can not be without a trust policy */
-    ctx_step(c, G8,
-             effect_new(c->a, EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY, "RoleName", c->role_name, "PolicyDocument", rest, NULL),
-             "the role is used by others: it loses our statement only", "~ remove our statement from the trust of IAM role %s",
-             c->role_name);
+    ctx_step(
+        c, G8,
+        effect_new(c->a, EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY, "RoleName", c->role_name, "PolicyDocument", rest, NULL),
+        "the role is used by others: it loses our statement only",
+        "~ remove our statement from the trust of IAM role %s", c->role_name);
     return working(c, "taking our statement out of the role's trust");
 }
 
-static bool detach_from_role(struct ctx *c, bool *others)
-{
+static bool detach_from_role(struct ctx *c, bool *others) {
     const struct effect *e = effect_new(c->a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", c->role_name, NULL);
     const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
     if (!o)
@@ -151,8 +142,7 @@ static bool detach_from_role(struct ctx *c, bool *others)
     return true;
 }
 
-static bool cleanup_own_role(struct ctx *c, const char *document, const struct trust_want *w)
-{
+static bool cleanup_own_role(struct ctx *c, const char *document, const struct trust_want *w) {
     struct trust_report r;
     if (!trust_examine(document, w, &r, c->a) || r.foreign > 0)
         return withdraw_statement(c, document);
@@ -170,14 +160,14 @@ static bool cleanup_own_role(struct ctx *c, const char *document, const struct t
     return working(c, "deleting the role");
 }
 
-static bool cleanup_role(struct ctx *c)
-{
+static bool cleanup_role(struct ctx *c) {
     if (str_empty(c->role_name))
         return true;
     const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_ROLE, "RoleName", c->role_name, NULL);
     const struct observation *o = ctx_read(c, e, 0); /* what others wrote into its trust a moment ago has to stay */
     if (!o)
         return false;
+    c->role_present = o->error.code == ERR_NONE;
     if (o->error.code == ERR_NOT_FOUND)
         return true;
     if (o->error.code)
@@ -192,8 +182,7 @@ static bool cleanup_role(struct ctx *c)
     return cleanup_own_role(c, document, &w);
 }
 
-static bool delete_policy(struct ctx *c, const char *arn)
-{
+static bool delete_policy(struct ctx *c, const char *arn) {
     const struct effect *list = effect_new(c->a, EFFECT_IAM_LIST_POLICY_VERSIONS, "PolicyArn", arn, NULL);
     const struct observation *o = ctx_read(c, list, LIVE_MAX_AGE_MS);
     if (!o)
@@ -203,18 +192,18 @@ static bool delete_policy(struct ctx *c, const char *arn)
     for (const json *it = json_first(json_array(o->value, "Versions")); it; it = it->next)
         if (!json_bool(it, "IsDefaultVersion", false)) {
             ctx_step(c, G8,
-                     effect_new(c->a, EFFECT_IAM_DELETE_POLICY_VERSION, "PolicyArn", arn, "VersionId", json_str(it, "VersionId"), NULL),
+                     effect_new(c->a, EFFECT_IAM_DELETE_POLICY_VERSION, "PolicyArn", arn, "VersionId",
+                                json_str(it, "VersionId"), NULL),
                      "a policy with versions can not be deleted", "- delete version %s of IAM policy %s",
                      str_or(json_str(it, "VersionId"), "?"), arn);
             return working(c, "deleting versions of the policy");
         }
-    ctx_step(c, G8, effect_new(c->a, EFFECT_IAM_DELETE_POLICY, "PolicyArn", arn, NULL), "made by this binding, attached nowhere",
-             "- delete IAM policy %s", arn);
+    ctx_step(c, G8, effect_new(c->a, EFFECT_IAM_DELETE_POLICY, "PolicyArn", arn, NULL),
+             "made by this binding, attached nowhere", "- delete IAM policy %s", arn);
     return working(c, "deleting the policy");
 }
 
-static bool cleanup_policy(struct ctx *c)
-{
+static bool cleanup_policy(struct ctx *c) {
     const char *arn = c->s->policies.created_arn;
     if (!arn)
         return true;
@@ -239,8 +228,7 @@ static bool cleanup_policy(struct ctx *c)
 }
 
 /* S5: a provider is shared property. NULL: nobody uses it; else who does. *asked false: it is not known (yet). */
-static const char *provider_user(struct ctx *c, bool *asked)
-{
+static const char *provider_user(struct ctx *c, bool *asked) {
     const struct effect *list_roles = effect_new(c->a, EFFECT_IAM_LIST_ROLES, NULL);
     const struct effect *list_accounts = effect_new(c->a, EFFECT_K8S_LIST, "resource", "serviceaccounts", NULL);
     /* Of this very pass: a list that an earlier deletion left behind misses who came since. */
@@ -254,7 +242,8 @@ static const char *provider_user(struct ctx *c, bool *asked)
     if (!*asked)
         return NULL;
     for (const json *r = json_first(json_array(roles->value, "Roles")); r; r = r->next)
-        if (!str_eq(json_str(r, "RoleName"), c->role_name) &&
+        /* Our own role counts too where it stays: adopted, referenced, or kept for others. */
+        if ((c->role_present || !str_eq(json_str(r, "RoleName"), c->role_name)) &&
             trust_names_provider(json_str(r, "AssumeRolePolicyDocument"), c->provider_arn, c->a))
             return arena_printf(c->a, "role %s trusts it", str_or(json_str(r, "RoleName"), "?"));
     for (const json *s = json_first(json_array(accounts->value, "items")); s; s = s->next)
@@ -264,8 +253,7 @@ static const char *provider_user(struct ctx *c, bool *asked)
     return NULL;
 }
 
-static bool cleanup_provider(struct ctx *c)
-{
+static bool cleanup_provider(struct ctx *c) {
     const struct effect *e =
         effect_new(c->a, EFFECT_IAM_GET_OIDC_PROVIDER, "OpenIDConnectProviderArn", c->provider_arn, NULL);
     const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
@@ -285,49 +273,49 @@ static bool cleanup_provider(struct ctx *c)
         ctx_note(c, false, "ProviderRetained", "Delete", "IAM OIDC provider %s stays: %s", c->provider_arn, user);
         return true;
     }
-    struct step *step = ctx_step(c, G8,
-                                 effect_new(c->a, EFFECT_IAM_DELETE_OIDC_PROVIDER, "OpenIDConnectProviderArn", c->provider_arn, NULL),
-                                 "made by this binding, trusted by no role", "- delete IAM OIDC provider %s", c->provider_arn);
+    struct step *step = ctx_step(
+        c, G8, effect_new(c->a, EFFECT_IAM_DELETE_OIDC_PROVIDER, "OpenIDConnectProviderArn", c->provider_arn, NULL),
+        "made by this binding, trusted by no role", "- delete IAM OIDC provider %s", c->provider_arn);
     step->event_reason = "ProviderDeleted";
     step->event_note = arena_printf(c->a, "deleted IAM OIDC provider %s", c->provider_arn);
     return working(c, "deleting the provider");
 }
 
-bool plan_cleanup(struct ctx *c)
-{
+bool plan_cleanup(struct ctx *c) {
     return cleanup_role(c) && cleanup_policy(c) && cleanup_provider(c);
 }
 
-/* --- deletion as a whole --------------------------------------------------------------------------------------------------- */
+/* --- deletion as a whole --- */
 
-static bool nothing_was_done(const struct ctx *c)
-{
+static bool nothing_was_done(const struct ctx *c) {
     return !c->s->prior.recorded && !c->s->provider.arn && !c->s->role.arn;
 }
 
-static bool let_go_early(struct ctx *c)
-{
+static bool let_go_early(struct ctx *c) {
     if (str_eq(c->b->abandon, "true"))
         return let_go(c, "Abandoned", "abandoned as asked: nothing in AWS or the cluster was touched"), true;
     if (nothing_was_done(c))
         return let_go(c, "Released", "nothing had been changed: nothing to restore"), true;
     if (c->spec->deletion_policy == CIB_DELETION_RETAIN)
-        return let_go(c, REASON_RETAINED, "deletionPolicy Retain: role, annotation and detachment stay as they are"), true;
+        return let_go(c, REASON_RETAINED, "deletionPolicy Retain: role, annotation and detachment stay as they are"),
+               true;
     if (c->s->prior.recorded && !c->s->prior.worked)
-        return let_go(c, REASON_RETAINED, "nothing worked before this binding: its role and annotation stay, so that pods keep permissions"),
+        return let_go(
+                   c, REASON_RETAINED,
+                   "nothing worked before this binding: its role and annotation stay, so that pods keep permissions"),
                true;
     return false;
 }
 
-void plan_finalize(struct ctx *c)
-{
+void plan_finalize(struct ctx *c) {
     if (!c->b->has_finalizer)
         return;
     if (let_go_early(c))
         return;
     if (c->spec->mode != CIB_MODE_ENFORCE) {
         ctx_stall(c, G8, REASON_MODE_FORBIDS,
-                  "deletion has to restore, and this mode writes nothing; set spec.mode: Enforce, or spec.deletionPolicy: Retain");
+                  "deletion has to restore, and this mode writes nothing; set spec.mode: Enforce, or "
+                  "spec.deletionPolicy: Retain");
         return;
     }
     c->may_act = true; /* suspended ones too (S15) */
@@ -337,6 +325,17 @@ void plan_finalize(struct ctx *c)
     c->role_name = c->s->role.name;
     c->role_arn = c->s->role.arn;
     observe_pods(c);
+    const char *lacks = NULL;
+    if (!node_roles_carry(c, &lacks) || c->missing_reads)
+        return;
+    if (lacks) {
+        let_go(c, REASON_RETAINED,
+               arena_printf(c->a,
+                            "node role %s does not grant the CNI's permissions: role and annotation stay, so that its "
+                            "pods keep theirs",
+                            lacks));
+        return;
+    }
     if (plan_restore(c, RESTORE_DELETE) && plan_cleanup(c) && !c->missing_reads)
         let_go(c, "Restored", "aws-node is back on what it lived on before; what this binding made is removed");
 }

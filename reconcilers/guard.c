@@ -2,11 +2,15 @@
  * guard.c - G8: as long as a policy is off a node role because of us, anything that needs it brings it back.
  *
  * Never stops: not when suspended, not when other gates fail. The answer depends on the pod's credentials:
- *   a pod on the node role                      -> re-attach at once
- *   an injected pod whose role is broken        -> the planners repair it; if a fresh proof still fails after the
- * grace: re-attach, then (role_broken) wait, take the annotation off, re-create the pods MissingIAMPermissions that no
- * repair explains, a pod not Ready or an instance not joined beyond progressDeadlineSeconds, an undeclared consumer
- * that is no node      -> re-attach After it fired, a detachment needs a new approval, Automatic included.
+ *
+ *   a pod on the node role                 -> re-attach at once
+ *   an injected pod whose role is broken   -> the planners repair it; if a fresh proof still fails after the grace:
+ *                                             re-attach, wait, take the annotation off, re-create the pods
+ *   MissingIAMPermissions that no repair explains, a pod not Ready or an instance not joined beyond
+ *   progressDeadlineSeconds, an undeclared consumer that is no node
+ *                                          -> re-attach
+ *
+ * After it fired, a detachment needs a new approval, Automatic included.
  */
 #include <string.h>
 
@@ -67,8 +71,7 @@ bool plan_reattach(struct ctx *c, enum gate g, const char *why) {
     return true;
 }
 
-/* --- triggers
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- triggers --- */
 
 static const char *pod_on_node_role(struct ctx *c) {
     for (size_t i = 0; i < c->npods; i++)
@@ -164,8 +167,7 @@ bool plan_guard(struct ctx *c) {
     return why ? answer(c, why) : true;
 }
 
-/* --- an injected pod whose role is broken
- * ------------------------------------------------------------------------------------- */
+/* --- an injected pod whose role is broken --- */
 
 static bool proof_fails(const struct observation *o, const char **why) {
     if (o->error.code == ERR_FORBIDDEN || o->error.code == ERR_IDENTITY_TOKEN) {

@@ -109,8 +109,7 @@ static bool resolve_chunk(struct ctx *c, enum gate g, size_t from, size_t to) {
     return complete;
 }
 
-/* --- what is attached
- * -------------------------------------------------------------------------------------------------- */
+/* --- what is attached --- */
 
 /* Only the managed CNI policy, or an allowed one that permissions.policyARNs names, is ever moved (S5, S16). */
 static bool is_movable(const struct ctx *c, const char *policy) {
@@ -217,8 +216,7 @@ bool observe_node_roles(struct ctx *c, enum gate g) {
     return complete;
 }
 
-/* --- who else uses a node role
- * ------------------------------------------------------------------------------------------- */
+/* --- who else uses a node role --- */
 
 static const char *cluster_tag(const json *instance) {
     for (const json *t = json_first(json_array(instance, "tagSet")); t; t = t->next)

@@ -116,8 +116,7 @@ bool observe_cluster(struct ctx *c) {
     return pin_cluster(c, arn, issuer) && observe_api_server(c, issuer);
 }
 
-/* --- eligibility ----------------------------------------------------------------------------------------------------
- */
+/* --- eligibility --- */
 
 static const char *effective_cluster(const struct ctx *c, const struct cib_binding *b) {
     return b->spec.cluster.name ? b->spec.cluster.name : c->w->config->cluster_name;

@@ -50,8 +50,7 @@ static void begin(struct ctx *c, const struct world *w, const struct progress *p
         c->s->gates[g].name = gate_name((enum gate)g);
 }
 
-/* --- rollback
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- rollback --- */
 
 static bool in_phase(const struct ctx *c, const char *phase) {
     return str_has_prefix(c->s->phase, phase);
@@ -93,8 +92,7 @@ static bool may_try_again(struct ctx *c) {
                      "tried again every ten minutes");
 }
 
-/* --- identity NodeRole
- * --------------------------------------------------------------------------------------------------------- */
+/* --- identity NodeRole --- */
 
 static void not_applicable(struct ctx *c, enum gate from, enum gate to, const char *why) {
     for (int g = (int)from; g <= (int)to; g++) {
@@ -108,6 +106,17 @@ static void stay_on_node_role(struct ctx *c) {
     c->role_name = c->s->role.name;
     c->role_arn = c->s->role.arn;
     observe_pods(c);
+    const char *lacks = NULL;
+    if (c->role_arn && !(plan_reattach(c, G7, "identity.type is NodeRole") && node_roles_carry(c, &lacks)))
+        return;
+    if (lacks) {
+        ctx_stall(
+            c, G5, REASON_PERMISSIONS_INCOMPLETE,
+            "node role %s does not grant the CNI's permissions, its pods would be without; attach the policy with: "
+            "aws iam attach-role-policy --role-name %s --policy-arn arn:%s:iam::aws:policy/AmazonEKS_CNI_Policy",
+            lacks, name_of_arn(lacks), c->partition);
+        return;
+    }
     if (c->role_arn && !(plan_restore(c, RESTORE_NODE_ROLE) && plan_cleanup(c)))
         return;
     if (c->missing_reads)
@@ -118,8 +127,7 @@ static void stay_on_node_role(struct ctx *c) {
     not_applicable(c, G1, G7, "spec.identity.type is NodeRole");
 }
 
-/* --- the gates, in order
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- the gates, in order --- */
 
 static bool know_the_cluster(struct ctx *c) {
     if (c->spec->identity == CIB_IDENTITY_POD_IDENTITY)
@@ -182,6 +190,13 @@ static bool a_newer_leader_wrote(struct ctx *c) {
     return true;
 }
 
+/* detach: Never gives back at once, whatever holds up the other gates. */
+static bool turned_off_gives_back(struct ctx *c) {
+    if (c->spec->node_role.detach != CIB_DETACH_NEVER || !c->may_act || c->b->spec_error)
+        return true;
+    return plan_reattach(c, G7, "spec.nodeRole.detach is Never");
+}
+
 void reconcile_decide(const struct world *w, const struct progress *p, struct arena *a, struct decision *out) {
     struct ctx ctx, *c = &ctx;
     begin(c, w, p, a, out);
@@ -192,7 +207,7 @@ void reconcile_decide(const struct world *w, const struct progress *p, struct ar
     observe_pods(c);
     if (c->b->deletion_ms) {
         plan_finalize(c);
-    } else if (plan_guard(c) && !c->missing_reads) {
+    } else if (plan_guard(c) && turned_off_gives_back(c) && !c->missing_reads) {
         if (c->b->spec_error)
             ctx_stall(c, G1, REASON_INVALID_SPEC, "%s", c->b->spec_error);
         else

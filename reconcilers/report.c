@@ -8,7 +8,9 @@ static bool cutover_is_due(const struct ctx *c) {
     if (c->spec->node_role.detach == CIB_DETACH_NEVER)
         return false;
     bool open_approval = s->approval.digest && !s->approval.used;
-    return open_approval || (c->spec->node_role.detach == CIB_DETACH_AUTOMATIC && !s->guard.fired);
+    /* Automatic is for the first detachment: what comes later, a node role that appears, is asked for again. */
+    return open_approval ||
+           (c->spec->node_role.detach == CIB_DETACH_AUTOMATIC && !s->guard.fired && !s->approval.digest);
 }
 
 static bool everything_holds(const struct ctx *c) {
@@ -17,7 +19,8 @@ static bool everything_holds(const struct ctx *c) {
         if (state != CIB_GATE_PASSED && state != CIB_GATE_NOT_APPLICABLE)
             return false;
     }
-    if (!cutover_is_due(c) || c->s->gates[G7].state == CIB_GATE_PASSED)
+    enum cib_gate_state cutover = c->s->gates[G7].state;
+    if (!cutover_is_due(c) || cutover == CIB_GATE_PASSED || cutover == CIB_GATE_NOT_APPLICABLE)
         return true;
     const struct cib_condition *n = cib_condition_find(c->s, "NodeRoleDetached");
     return n && str_eq(n->reason, REASON_OTHER_GRANT);

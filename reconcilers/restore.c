@@ -49,7 +49,7 @@ static bool policy_was_off(const struct ctx *c) {
     return false;
 }
 
-static bool soak_restored(struct ctx *c) {
+bool soak_reattached(struct ctx *c) {
     if (!policy_was_off(c))
         return true;
     struct progress *p = c->p;
@@ -61,6 +61,20 @@ static bool soak_restored(struct ctx *c) {
     return ctx_wait(c, G8, REASON_RESTORING, left,
                     "the policy is attached to the node roles again; waits %d s until IAM enforces it",
                     c->spec->node_role.soak_seconds);
+}
+
+/* Pods that lived on a role of their own before us go back to that one, whatever the node roles grant. A node whose role
+ * is not known is no reason to keep a binding for ever. */
+bool node_roles_carry(struct ctx *c, const char **lacks) {
+    *lacks = NULL;
+    if (c->s->prior.role_arn || c->ntarget == 0)
+        return true;
+    if (!observe_node_roles(c, G8) || c->missing_reads)
+        return false;
+    for (size_t i = 0; i < c->nroles; i++)
+        if (!GUARD(restore_node_role_grants, c->roles[i].grants_cni))
+            *lacks = c->roles[i].arn;
+    return true;
 }
 
 static bool restore_annotation(struct ctx *c) {
@@ -169,5 +183,5 @@ static bool restore_pods(struct ctx *c, enum restore_goal goal) {
 
 bool plan_restore(struct ctx *c, enum restore_goal goal) {
     const char *why = goal == RESTORE_DELETE ? "the binding is being deleted" : "aws-node goes back to the node role";
-    return plan_reattach(c, G7, why) && soak_restored(c) && restore_annotation(c) && restore_pods(c, goal);
+    return plan_reattach(c, G7, why) && soak_reattached(c) && restore_annotation(c) && restore_pods(c, goal);
 }

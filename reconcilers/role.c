@@ -4,23 +4,20 @@
 #include "reconcilers/context.h"
 #include "reconcilers/policy_document.h"
 
-static const char *tag_value(const json *tags, const char *key)
-{
+static const char *tag_value(const json *tags, const char *key) {
     for (const json *it = json_first(tags); it; it = it->next)
         if (str_eq(json_str(it, "Key"), key))
             return json_str(it, "Value");
     return NULL;
 }
 
-static void add_tag(const struct ctx *c, struct effect *e, int *n, const char *key, const char *value)
-{
+static void add_tag(const struct ctx *c, struct effect *e, int *n, const char *key, const char *value) {
     ++*n;
     effect_add_arg(e, c->a, arena_printf(c->a, "Tags.member.%d.Key", *n), key);
     effect_add_arg(e, c->a, arena_printf(c->a, "Tags.member.%d.Value", *n), value);
 }
 
-static void add_own_tags(const struct ctx *c, struct effect *e, int *n)
-{
+static void add_own_tags(const struct ctx *c, struct effect *e, int *n) {
     add_tag(c, e, n, TAG_MANAGED_BY, TAG_MANAGED_BY_VALUE);
     add_tag(c, e, n, TAG_CLUSTER, c->cluster_arn);
     add_tag(c, e, n, TAG_BINDING, c->b->name);
@@ -30,13 +27,11 @@ static void add_own_tags(const struct ctx *c, struct effect *e, int *n)
         add_tag(c, e, n, c->spec->role.tags[i].key, c->spec->role.tags[i].value);
 }
 
-static struct trust_want wanted_trust(const struct ctx *c)
-{
+static struct trust_want wanted_trust(const struct ctx *c) {
     return (struct trust_want){.provider_arn = c->provider_arn, .issuer = c->issuer};
 }
 
-static const struct effect *create_role(struct ctx *c)
-{
+static const struct effect *create_role(struct ctx *c) {
     const struct cib_spec *spec = c->spec;
     struct trust_want w = wanted_trust(c);
     const char *duration = spec->role.max_session_duration_seconds
@@ -58,12 +53,11 @@ static const struct effect *create_role(struct ctx *c)
     return e;
 }
 
-static bool plan_absent_role(struct ctx *c)
-{
+static bool plan_absent_role(struct ctx *c) {
     if (c->spec->role.management != CIB_MANAGE)
         return ctx_stall(c, G2, REASON_ROLE_NOT_FOUND,
-                         "role %s does not exist and role.management is %s; create it, or use management: Manage", c->role_name,
-                         c->spec->role.management == CIB_ADOPT ? "Adopt" : "Reference");
+                         "role %s does not exist and role.management is %s; create it, or use management: Manage",
+                         c->role_name, c->spec->role.management == CIB_ADOPT ? "Adopt" : "Reference");
     c->s->role.created = true;
     struct step *step = ctx_step(c, G2, create_role(c), "aws-node's own role",
                                  "+ create IAM role %s (trust: %s for %s only)", c->role_arn, TRUST_SUBJECT, c->issuer);
@@ -72,81 +66,84 @@ static bool plan_absent_role(struct ctx *c)
     return ctx_wait(c, G2, REASON_CREATING, 0, "the IAM role %s is to be created", c->role_name);
 }
 
-/* S5: tags are read live with the role; the binding's uid is not part of it, so a binding that was applied again owns its role. */
-static bool tags_say_ours(const struct ctx *c, const json *tags)
-{
+/* S5: tags are read live with the role; the binding's uid is not part of it, so a binding that was applied again owns
+ * its role. */
+static bool tags_say_ours(const struct ctx *c, const json *tags) {
     return str_eq(tag_value(tags, TAG_MANAGED_BY), TAG_MANAGED_BY_VALUE) &&
            str_eq(tag_value(tags, TAG_CLUSTER), c->cluster_arn) && str_eq(tag_value(tags, TAG_BINDING), c->b->name);
 }
 
-static bool check_ownership(struct ctx *c, const json *role)
-{
+static bool check_ownership(struct ctx *c, const json *role) {
     const json *tags = json_get(role, "Tags");
     c->role_adopted = str_eq(tag_value(tags, TAG_ADOPTED), "true");
     c->role_ours = tags_say_ours(c, tags);
     if (c->spec->role.management == CIB_REFERENCE || c->role_ours)
         return true;
     if (c->spec->role.management == CIB_MANAGE)
-        return ctx_stall(c, G2, REASON_ROLE_NOT_OURS,
-                         "role %s exists and was not made by this binding; choose another spec.role.name, or set role.management: "
-                         "Adopt to have its trust extended and its policies attached (it is then never deleted)",
-                         c->role_name);
+        return ctx_stall(
+            c, G2, REASON_ROLE_NOT_OURS,
+            "role %s exists and was not made by this binding; choose another spec.role.name, or set role.management: "
+            "Adopt to have its trust extended and its policies attached (it is then never deleted)",
+            c->role_name);
     struct effect *e = effect_new(c->a, EFFECT_IAM_TAG_ROLE, "RoleName", c->role_name, NULL);
     int n = 0;
     add_own_tags(c, e, &n);
     add_tag(c, e, &n, TAG_ADOPTED, "true");
-    struct step *step = ctx_step(c, G2, e, "adoption was asked for", "~ adopt IAM role %s (tags only; it is never deleted)", c->role_arn);
+    struct step *step = ctx_step(c, G2, e, "adoption was asked for",
+                                 "~ adopt IAM role %s (tags only; it is never deleted)", c->role_arn);
     step->event_reason = "RoleAdopted";
     step->event_note = arena_printf(c->a, "adopted IAM role %s", c->role_arn);
     return ctx_wait(c, G2, REASON_REPAIRING, 0, "role %s is to be adopted", c->role_name);
 }
 
-static bool plan_trust(struct ctx *c, const json *role)
-{
+static bool plan_trust(struct ctx *c, const json *role) {
     struct trust_want w = wanted_trust(c);
     struct trust_report r;
     const char *document = json_str(role, "AssumeRolePolicyDocument");
     if (!trust_examine(document, &w, &r, c->a))
         return ctx_stall(c, G2, REASON_TRUST_POLICY_UNREADABLE,
-                         "the trust policy of role %s can not be read as a policy document; see with: aws iam get-role --role-name %s",
+                         "the trust policy of role %s can not be read as a policy document; see with: aws iam get-role "
+                         "--role-name %s",
                          c->role_name, c->role_name);
     if (r.broad)
         ctx_note(c, true, "BroadTrust", "Inspect",
-                 "role %s also trusts this cluster's provider without an exact sub: any ServiceAccount it allows can take the role",
+                 "role %s also trusts this cluster's provider without an exact sub: any ServiceAccount it allows can "
+                 "take the role",
                  c->role_name);
     if (r.exact && !r.ours_wrong)
         return true;
     if (c->spec->role.management == CIB_REFERENCE)
         return ctx_stall(c, G2, REASON_ROLE_NOT_READY,
-                         "role %s is only referenced and its trust policy lacks the statement for aws-node; add: %s", c->role_name,
-                         trust_build(&w, c->a));
+                         "role %s is only referenced and its trust policy lacks the statement for aws-node; add: %s",
+                         c->role_name, trust_build(&w, c->a));
     /* IAM takes the document whole: one that was read a while ago would undo what others wrote since. */
     if (!ctx_read(c, effect_new(c->a, EFFECT_IAM_GET_ROLE, "RoleName", c->role_name, NULL), 0))
         return false;
-    struct step *step = ctx_step(c, G2,
-                                 effect_new(c->a, EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY, "RoleName", c->role_name,
-                                            "PolicyDocument", trust_merge(document, &w, c->a), NULL),
-                                 "the trust for aws-node must be exact; statements of others are kept",
-                                 "~ update trust of IAM role %s (ours exact, %zu foreign statements kept)", c->role_name, r.foreign);
+    struct step *step =
+        ctx_step(c, G2,
+                 effect_new(c->a, EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY, "RoleName", c->role_name, "PolicyDocument",
+                            trust_merge(document, &w, c->a), NULL),
+                 "the trust for aws-node must be exact; statements of others are kept",
+                 "~ update trust of IAM role %s (ours exact, %zu foreign statements kept)", c->role_name, r.foreign);
     step->event_reason = "TrustRepaired";
-    step->event_note = arena_printf(c->a, "wrote the trust statement of aws-node in role %s, kept %zu others", c->role_name, r.foreign);
+    step->event_note = arena_printf(c->a, "wrote the trust statement of aws-node in role %s, kept %zu others",
+                                    c->role_name, r.foreign);
     return ctx_wait(c, G2, REASON_REPAIRING, 0, "the trust policy of role %s is to be corrected", c->role_name);
 }
 
-static bool plan_boundary(struct ctx *c, const json *role)
-{
+static bool plan_boundary(struct ctx *c, const json *role) {
     const char *want = c->spec->role.permissions_boundary_arn;
     if (!want || c->spec->role.management == CIB_REFERENCE ||
         str_eq(json_str(role, "PermissionsBoundary.PermissionsBoundaryArn"), want))
         return true;
-    ctx_step(c, G2,
-             effect_new(c->a, EFFECT_IAM_PUT_ROLE_BOUNDARY, "RoleName", c->role_name, "PermissionsBoundary", want, NULL),
-             "spec.role.permissionsBoundaryARN", "~ set permissions boundary of IAM role %s to %s", c->role_name, want);
+    ctx_step(
+        c, G2,
+        effect_new(c->a, EFFECT_IAM_PUT_ROLE_BOUNDARY, "RoleName", c->role_name, "PermissionsBoundary", want, NULL),
+        "spec.role.permissionsBoundaryARN", "~ set permissions boundary of IAM role %s to %s", c->role_name, want);
     return ctx_wait(c, G2, REASON_REPAIRING, 0, "the boundary of role %s is to be set", c->role_name);
 }
 
-static bool plan_attributes(struct ctx *c, const json *role)
-{
+static bool plan_attributes(struct ctx *c, const json *role) {
     const struct cib_spec *spec = c->spec;
     if (spec->role.management != CIB_MANAGE)
         return true;
@@ -154,7 +151,8 @@ static bool plan_attributes(struct ctx *c, const json *role)
     const char *text = json_str(role, "MaxSessionDuration");
     if (text)
         str_to_int64(text, &duration);
-    bool duration_differs = spec->role.max_session_duration_seconds && duration != spec->role.max_session_duration_seconds;
+    bool duration_differs =
+        spec->role.max_session_duration_seconds && duration != spec->role.max_session_duration_seconds;
     bool description_differs = spec->role.description && !str_eq(json_str(role, "Description"), spec->role.description);
     if (duration_differs || description_differs) {
         /* Both are always sent: some implementations reset what is left out (aws.md 3.2). */
@@ -181,22 +179,21 @@ static bool plan_attributes(struct ctx *c, const json *role)
 }
 
 /* What aws-node lived on before us; recorded once, before the first write that could change it (S3, S15). */
-static void record_prior(struct ctx *c)
-{
+static void record_prior(struct ctx *c) {
     const struct service_account_view *sa = c->w->service_account;
     const char *role = sa ? sa->role_arn : NULL;
     c->s->prior.recorded = true;
     c->s->prior.role_arn = str_eq(role, c->role_arn) ? NULL : role;
     c->s->prior.sts_regional_endpoints = sa ? sa->sts_regional_endpoints : NULL;
-    bool granted = role != NULL;
+    bool granted = role != NULL || c->npods == 0; /* no pod yet: nothing was broken */
     for (size_t i = 0; i < c->nroles; i++)
         granted = granted || c->roles[i].grants_cni;
-    c->s->prior.worked = granted && c->nready > 0;
+    c->s->prior.worked = granted && (c->nready > 0 || c->npods == 0);
 }
 
-/* A status that was lost with its object is rebuilt from the tags of the role, so that deletion still restores (S15). */
-static void recall_prior_state(struct ctx *c, const json *role)
-{
+/* A status that was lost with its object is rebuilt from the tags of the role, so that deletion still restores (S15).
+ */
+static void recall_prior_state(struct ctx *c, const json *role) {
     const json *tags = json_get(role, "Tags");
     const char *prior = tag_value(tags, TAG_PRIOR_ROLE);
     c->s->prior.recorded = true;
@@ -206,16 +203,17 @@ static void recall_prior_state(struct ctx *c, const json *role)
         const char *key = json_str(it, "Key"), *policy = json_str(it, "Value");
         if (!str_has_prefix(key, TAG_DETACHED_PREFIX) || str_empty(policy) || str_eq(policy, "none"))
             continue;
-        const char *arn = arena_printf(c->a, "arn:%s:iam::%s:role/%s", c->partition, c->account,
-                                       key + strlen(TAG_DETACHED_PREFIX));
+        const char *arn =
+            arena_printf(c->a, "arn:%s:iam::%s:role/%s", c->partition, c->account, key + strlen(TAG_DETACHED_PREFIX));
         struct cib_node_role *r = ctx_status_role(c, arn, true);
         if (r && !strlist_has(&r->detached, policy))
             strlist_add(&r->detached, policy, c->a);
+        if (r)
+            r->probed_ms = c->w->now_wall_ms; /* it was off: the way back has to soak */
     }
 }
 
-bool plan_role(struct ctx *c)
-{
+bool plan_role(struct ctx *c) {
     const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_ROLE, "RoleName", c->role_name, NULL);
     const struct observation *o = ctx_read(c, e, ctx_audit_age(c));
     if (!o)

@@ -1,12 +1,12 @@
 /*
  * rollout.c - G5: one canary, then the rest, never twice for one injection (S9).
  *
- *   no pod has the role      -> delete one Ready pod (canary)                    [DaemonSet settled, or nothing worked
- * before] some have it, not Ready  -> wait; at the deadline: fail                      -> restore.c (rollback) canary
- * Ready for settle  -> restart key on the pod template                  [once: the key is a hash of the injection]
- *   template carries the key -> follow the rollout; no progress by the deadline: fail
- *   rollout over, some missed-> delete them one by one, each only when all others are Ready and a dry run is injected
- *   OnDelete                 -> like the last line from the start
+ *   no pod has the role        -> delete one Ready pod: the canary     [DaemonSet settled, or nothing worked before]
+ *   some have it, not Ready    -> wait; at the deadline: fail          -> restore.c (rollback)
+ *   canary Ready for settle    -> restart key on the pod template      [once: the key is a hash of the injection]
+ *   template carries the key   -> follow the rollout; no progress by the deadline: fail
+ *   rollout over, some missed  -> delete them one by one, each only when all others are Ready and a dry run is injected
+ *   OnDelete                   -> like the last line from the start
  */
 #include <string.h>
 
@@ -224,8 +224,7 @@ bool plan_rollout(struct ctx *c) {
     return recreate_stragglers(c);
 }
 
-/* --- G6 --------------------------------------------------------------------------------------------------------------
- */
+/* --- G6 --- */
 
 bool prove_pods(struct ctx *c) {
     const struct daemon_set_view *ds = c->w->daemon_set;

@@ -66,8 +66,7 @@ void aws_wipe_json(json *j) {
     }
 }
 
-/* --- requests --------------------------------------------------------------------------------------------------------
- */
+/* --- requests --- */
 
 /* URI templates of EKS: labels in braces, the rest of the arguments go into the query (aws.md 1.8.3). */
 static const struct {
@@ -147,8 +146,7 @@ static void form_body(struct buf *b, const struct aws_call_request *r, enum effe
     }
 }
 
-/* --- answers ---------------------------------------------------------------------------------------------------------
- */
+/* --- answers --- */
 
 /* IAM and STS put what they say into <XResult>; what changes something may have none. */
 static json *take_result(struct aws_call *c, json *x, struct error *err) {
@@ -268,8 +266,7 @@ static void on_http(void *arg, const struct http_response *r) {
     free(c);
 }
 
-/* --- sending ---------------------------------------------------------------------------------------------------------
- */
+/* --- sending --- */
 
 struct prepared {
     struct aws_endpoint endpoint;

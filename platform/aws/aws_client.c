@@ -40,8 +40,7 @@ struct aws_transport *aws_client_transport(struct aws_client *c) {
     return &c->t;
 }
 
-/* --- counting and ending --------------------------------------------------------------------------------------------
- */
+/* --- counting and ending --- */
 
 void aws_operation_count(struct operation *op, const struct error *err) {
     struct aws_client *c = op->client;
@@ -90,8 +89,7 @@ void aws_operation_finish(struct operation *op, json *value, const struct error 
     json_free(result.value);
 }
 
-/* --- retries
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- retries --- */
 
 static int64_t boot(const struct aws_client *c) {
     return c->t.clock.boot_ms(c->t.clock.ctx);
@@ -150,8 +148,7 @@ static void give_back_tokens(struct operation *op) {
     }
 }
 
-/* --- answers
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- answers --- */
 
 static void next_page(struct operation *op, struct aws_answer *answer) {
     struct error err;
@@ -223,8 +220,7 @@ static void on_answer(void *arg, struct aws_answer *answer) {
     }
 }
 
-/* --- attempts
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- attempts --- */
 
 static const char *page_name(enum effect_service service) {
     if (service == SERVICE_EKS) {
@@ -300,8 +296,7 @@ struct operation *aws_operation_new(struct aws_client *c, const struct effect *e
     return op;
 }
 
-/* --- the effector
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- the effector --- */
 
 static uint64_t submit(void *ctx, const struct effect *e, effect_done_fn done, void *arg) {
     return aws_operation_new(ctx, e, done, arg, attempt)->ticket;

@@ -180,7 +180,7 @@ enum provider_start not_configured(struct credentials *c, const char *name, cons
     return NOT_CONFIGURED;
 }
 
-/* --- a role may stand on it: credentials_sts.c ------------------------------------------------------------------- */
+/* --- a role may stand on it: credentials_sts.c --- */
 
 void provider_base(struct credentials *c, struct found *f) {
     if (c->nroles == 0) {
@@ -193,8 +193,7 @@ void provider_base(struct credentials *c, struct found *f) {
     assume_next_role(c);
 }
 
-/* --- refreshing ----------------------------------------------------------------------------------------------------
- */
+/* --- refreshing --- */
 
 static void begin(void *arg) {
     struct credentials *c = arg;

@@ -38,8 +38,7 @@ static void on_sts(struct credentials *c, const char *name, struct aws_answer *a
     }
 }
 
-/* --- web identity --------------------------------------------------------------------------------------------------
- */
+/* --- web identity --- */
 
 static void on_web_identity(void *arg, struct aws_answer *answer) {
     on_sts(arg, "web identity", answer);
@@ -90,8 +89,7 @@ enum provider_start provider_web_identity(struct credentials *c) {
     return STARTED;
 }
 
-/* --- a profile's role ------------------------------------------------------------------------------------------------
- */
+/* --- a profile's role --- */
 
 #define ROLE "the profile's role"
 

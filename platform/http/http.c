@@ -9,7 +9,7 @@
 
 #define CONNECTIONS_CACHED_MAX 16L
 
-/* --- the end of a request -------------------------------------------------------------------------------- */
+/* --- the end of a request --- */
 
 static void unlink_request(struct http_request *r) {
     if (r->prev)
@@ -142,7 +142,7 @@ static void act(struct http_client *c, curl_socket_t fd, int mask) {
         destroy(c);
 }
 
-/* --- curl on the loop ------------------------------------------------------------------------------------ */
+/* --- curl on the loop --- */
 
 static void on_io(void *arg, int fd, unsigned io) {
     int mask = (io & LOOP_READ ? CURL_CSELECT_IN : 0) | (io & LOOP_WRITE ? CURL_CSELECT_OUT : 0);
@@ -182,7 +182,7 @@ static int on_timer_change(CURLM *multi, long timeout_ms, void *arg) {
     return 0;
 }
 
-/* --- clients --------------------------------------------------------------------------------------------- */
+/* --- clients --- */
 
 static char *copy(const char *s) {
     char *c = s ? strdup(s) : NULL;
@@ -261,7 +261,7 @@ bool http_client_reconfigure(struct http_client *c, const struct http_client_opt
     return true;
 }
 
-/* --- requests -------------------------------------------------------------------------------------------- */
+/* --- requests --- */
 
 static struct http_request *new_request(struct http_client *c, const struct http_call *call, http_done_fn done,
                                         void *arg) {

@@ -29,7 +29,7 @@ static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose) {
     return CURL_SOCKOPT_OK;
 }
 
-/* --- what is sent ---------------------------------------------------------------------------------------- */
+/* --- what is sent --- */
 
 static void add_header(struct http_request *r, const char *name, const char *value, size_t value_n) {
     size_t name_n = strlen(name);

@@ -60,7 +60,7 @@ static int64_t wall_ms(void *ctx) {
     return clock_ms(CLOCK_REALTIME);
 }
 
-/* --- timers: a heap over one timerfd --------------------------------------------------------------------- */
+/* --- timers: a heap over one timerfd --- */
 
 static void arm(struct loop *l) {
     struct itimerspec spec = {0};
@@ -113,7 +113,7 @@ struct clock loop_clock(struct loop *l) {
         .ctx = l, .wall_ms = wall_ms, .boot_ms = boot_ms, .timer_start = timer_start, .timer_stop = timer_stop};
 }
 
-/* --- descriptors ----------------------------------------------------------------------------------------- */
+/* --- descriptors --- */
 
 static uint32_t to_epoll(unsigned io) {
     return (io & LOOP_READ ? EPOLLIN : 0u) | (io & LOOP_WRITE ? EPOLLOUT : 0u);
@@ -194,7 +194,7 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
     return 0;
 }
 
-/* --- signals --------------------------------------------------------------------------------------------- */
+/* --- signals --- */
 
 static void on_signal_fd(void *arg, int fd, unsigned io) {
     struct loop *l = arg;
@@ -226,7 +226,7 @@ static bool open_signals(struct loop *l) {
     return l->signal_fd >= 0;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------ */
+/* --- life --- */
 
 /* libwebsockets writes peers' mistakes as errors ("Ran out of header data space"): nothing here is an error of ours,
  * and a peer must not fill the log. */

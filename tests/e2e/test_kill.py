@@ -41,8 +41,7 @@ def described(calls) -> list[str]:
 def until(world: World, goal, what: str) -> None:
     """Whenever it was killed, another operator is started; also where it ended by itself, as one does that lost its lease."""
     def reached():
-        if world.killed.is_set() or world.operator.popen.poll() is not None:
-            world.start()
+        world.revive()
         return goal()
 
     world.until(reached, what)

@@ -105,6 +105,7 @@ class World:
         # Not so short that a machine which has something else to do loses it.
         self.lease = ["--leader-elect-lease-duration", "8s", "--leader-elect-renew-deadline", "6s"]
         self.killed = threading.Event()
+        self._life = threading.Lock()  # hooks kill from threads of their own
         self.names: list[str] = []
 
     def __enter__(self) -> World:
@@ -174,10 +175,17 @@ class World:
 
     def kill(self, *_: Any) -> None:
         """SIGKILL; may be called from a hook of the proxy."""
-        if self.operator:
-            process, self.operator = self.operator, None
-            process.kill()
-        self.killed.set()
+        with self._life:
+            if self.operator:
+                process, self.operator = self.operator, None
+                process.kill()
+            self.killed.set()
+
+    def revive(self) -> None:
+        """Starts another one if this one was killed, or ended by itself as one does that lost its lease."""
+        with self._life:
+            if self.killed.is_set() or (self.operator and self.operator.popen.poll() is not None):
+                self.start()
 
     def resume(self) -> None:
         """Waits until a hook has killed it, and starts it again."""
@@ -250,8 +258,9 @@ class World:
             raise Timeout(f"{late}\n{self.tell()}") from None
 
     def _alive(self) -> None:
-        if self.operator and self.operator.popen.poll() is not None and not self.killed.is_set():
-            self.operator.check()
+        with self._life:
+            if self.operator and self.operator.popen.poll() is not None and not self.killed.is_set():
+                self.operator.check()
 
     def tell(self) -> str:
         """What the binding says, and the last of the log."""

@@ -21,8 +21,7 @@ static void violated(struct sim *s, const char *name, const char *fmt, ...) {
     va_end(ap);
 }
 
-/* --- S2, S3, S14, S18: taking a policy off a node role
- * ---------------------------------------------------------------- */
+/* --- S2, S3, S14, S18: taking a policy off a node role --- */
 
 static bool node_is_proven(struct sim *s, int node) {
     for (int i = 0; i < SIM_PODS_MAX; i++) {
@@ -96,8 +95,7 @@ static void judge_detach(struct sim *s, const struct sim_role *r, const char *po
         violated(s, "S5", "detached %s from %s", policy, r->name);
 }
 
-/* --- S5, S15: what is deleted or rewritten
- * -------------------------------------------------------------------------------- */
+/* --- S5, S15: what is deleted or rewritten --- */
 
 static const char *tag(char tags[][2][256], int n, const char *key) {
     for (int i = 0; i < n; i++)

@@ -20,7 +20,7 @@ void ports_done(struct ports *p) {
     arena_free(p->arena);
 }
 
-/* --- clock -------------------------------------------------------------------------------------------------------- */
+/* --- clock --- */
 
 static int64_t wall_ms(void *ctx) {
     return ((struct ports *)ctx)->wall;
@@ -79,7 +79,7 @@ void ports_advance(struct ports *p, int64_t ms) {
     p->boot = end;
 }
 
-/* --- effector ----------------------------------------------------------------------------------------------------- */
+/* --- effector --- */
 
 static uint64_t submit(void *ctx, const struct effect *e, effect_done_fn done, void *arg) {
     struct ports *p = ctx;

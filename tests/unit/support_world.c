@@ -27,8 +27,7 @@ static int64_t wall(const struct sim *s) {
     return WALL_OFFSET + s->now_ms;
 }
 
-/* --- roles
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- roles --- */
 
 struct sim_role *sim_role(struct sim *s, const char *name) {
     for (int i = 0; i < SIM_ROLES_MAX; i++)
@@ -97,8 +96,7 @@ static void tags_from(const struct effect *e, char tags[][2][256], int *n) {
     }
 }
 
-/* --- permissions: the world's own verdict
- * ------------------------------------------------------------------------------------ */
+/* --- permissions: the world's own verdict --- */
 
 static bool grants(const struct sim *s, const struct sim_role *r) {
     if (!r || r->denied)
@@ -141,8 +139,7 @@ static void judge(struct sim *s, bool by_us, const char *what) {
     sim_judge_proofs(s);
 }
 
-/* --- the cluster
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- the cluster --- */
 
 static bool webhook_injects(struct sim *s) {
     if (!s->webhook_up || !s->sa_role[0])
@@ -180,8 +177,10 @@ void sim_new_pod(struct sim *s, int node) {
 
 static void delete_pod(struct sim *s, struct sim_pod *p) {
     int node = p->node;
+    bool permitted = p->had_permission;
     p->exists = false;
     sim_new_pod(s, node);
+    p->had_permission = permitted; /* the slot is taken again: its successor is judged by what it had */
 }
 
 /* The DaemonSet controller: one pod at a time, the next when all are Ready or the present one never will be. */
@@ -215,13 +214,11 @@ static void advance(struct sim *s, int64_t ms) {
         ms -= part;
         judge(s, false, "time");
         daemon_set_tick(s);
-        judge(s, false, "rollout");
+        judge(s, true, "rollout"); /* only we start one */
     }
 }
 
-/* --- views
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- views --- */
 
 static char *time_text(struct arena *a, int64_t ms) {
     char text[TIMEFMT_MAX];
@@ -329,8 +326,7 @@ static json *parse(const char *text) {
     return j;
 }
 
-/* --- answers: reads
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- answers: reads --- */
 
 static json *tags_json(char tags[][2][256], int n) {
     json *list = json_new_array();
@@ -587,8 +583,7 @@ static json *answer_read(struct sim *s, struct arena *a, const struct effect *e,
     }
 }
 
-/* --- answers: writes
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- answers: writes --- */
 
 static json *create_role(struct sim *s, const struct effect *e, struct error *err) {
     if (sim_role(s, effect_arg(e, "RoleName"))) {
@@ -782,8 +777,7 @@ static json *perform(struct sim *s, const struct effect *e, struct error *err) {
     return value;
 }
 
-/* --- the driver, in small
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the driver, in small --- */
 
 struct frame {
     struct arena *a;
@@ -1019,9 +1013,7 @@ bool sim_until(struct sim *s, const char *type, const char *status, const char *
     return false;
 }
 
-/* --- the rest
- * ----------------------------------------------------------------------------------------------------------------------------
- */
+/* --- the rest --- */
 
 struct cib_binding *sim_binding(struct sim *s) {
     struct error err;

@@ -474,8 +474,7 @@ static void attempts_are_counted(void **state) {
     assert_int_equal(sum.throttled, 3);
 }
 
-/* --- the proof ------------------------------------------------------------------------------------------------------
- */
+/* --- the proof --- */
 
 static struct reply prove(const char *role, const char *token_text) {
     struct reply r = {0};
@@ -549,8 +548,7 @@ static void a_proof_can_be_cancelled(void **state) {
     assert_false(r.done);
 }
 
-/* --- nothing secret in a log or an error ----------------------------------------------------------------------------
- */
+/* --- nothing secret in a log or an error --- */
 
 static bool leaked;
 

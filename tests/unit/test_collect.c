@@ -129,8 +129,7 @@ static void test_what_can_not_be_read_is_named(void **state) {
     }
 }
 
-/* --- from informers: each is answered its list by hand -------------------------------------------------------------
- */
+/* --- from informers: each is answered its list by hand --- */
 
 static struct watch_sink sinks[WATCH_COUNT];
 static int nsinks;

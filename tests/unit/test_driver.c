@@ -300,7 +300,7 @@ static void refuse(enum err_code code) {
     ports_fail(&ports, ports_oldest(&ports), code, "refused");
 }
 
-/* --- reads -------------------------------------------------------------------------------------------------------- */
+/* --- reads --- */
 
 static void test_reads_are_done_before_the_decision_counts(void **state) {
     (void)state;
@@ -386,7 +386,7 @@ static void test_progress_is_kept_and_ends_with_the_binding(void **state) {
     assert_int_equal(core.proofs, 0);
 }
 
-/* --- status ------------------------------------------------------------------------------------------------------- */
+/* --- status --- */
 
 static void test_status_is_written_before_the_step(void **state) {
     (void)state;
@@ -457,7 +457,7 @@ static void test_the_guard_gives_back_even_when_the_status_is_refused(void **sta
     assert_int_equal(ports_open(&ports), 0);
 }
 
-/* --- compare-and-swap --------------------------------------------------------------------------------------------- */
+/* --- compare-and-swap --- */
 
 static void test_a_detachment_follows_a_swap_of_the_status_that_was_seen(void **state) {
     (void)state;
@@ -525,7 +525,7 @@ static void test_a_patch_of_the_binding_goes_before_its_status(void **state) {
     expect_next(EFFECT_K8S_APPLY_STATUS);
 }
 
-/* --- steps -------------------------------------------------------------------------------------------------------- */
+/* --- steps --- */
 
 static void test_a_step_is_told_and_followed_at_once(void **state) {
     (void)state;
@@ -610,7 +610,7 @@ static void test_notes_become_events(void **state) {
     assert_string_equal(world.events, "b:Noted:1 ");
 }
 
-/* --- when nothing may be written ---------------------------------------------------------------------------------- */
+/* --- when nothing may be written --- */
 
 static void test_without_a_fresh_lease_nothing_is_written(void **state) {
     (void)state;
@@ -699,7 +699,7 @@ static void test_no_pass_beside_another(void **state) {
     assert_int_equal(core.calls, 3); /* what came meanwhile: one more pass */
 }
 
-/* --- S6c ---------------------------------------------------------------------------------------------------------- */
+/* --- S6c --- */
 
 static void test_unknown_outcomes_are_watched_closely_for_a_while(void **state) {
     (void)state;
@@ -750,7 +750,7 @@ static void test_intents_of_earlier_epochs_are_watched_closely(void **state) {
     assert_int_equal(stats().intents_open, 1);
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------ */
+/* --- the end --- */
 
 static void test_pausing_gives_up_reads_and_lets_a_write_end(void **state) {
     (void)state;

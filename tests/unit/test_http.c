@@ -43,7 +43,7 @@ static void turn_for(int64_t ms) {
         loop_turn(peer.loop, end - now());
 }
 
-/* --- answers --------------------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 static void answers_come_whole(void **state) {
     static const struct {
@@ -177,7 +177,7 @@ static void secrets_do_not_go_out_in_clear(void **state) {
     http_client_free(c);
 }
 
-/* --- sent once ------------------------------------------------------------------------------------------- */
+/* --- sent once --- */
 
 static int counted(struct http_client *c) {
     struct answer a;
@@ -214,7 +214,7 @@ static void connections_are_pooled_for_reads(void **state) {
     http_client_free(c);
 }
 
-/* --- streams --------------------------------------------------------------------------------------------- */
+/* --- streams --- */
 
 static void stream(const char *path, int64_t deadline_ms, struct answer *a) {
     get(path, &(struct http_call){.on_headers = answer_headers, .on_data = answer_piece, .deadline_ms = deadline_ms},
@@ -296,7 +296,7 @@ static void sockets_have_their_options(void **state) {
     http_client_free(c);
 }
 
-/* --- endings --------------------------------------------------------------------------------------------- */
+/* --- endings --- */
 
 static void cancelled_calls_do_not_come_back(void **state) {
     (void)state;

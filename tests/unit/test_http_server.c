@@ -76,7 +76,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* --- a client -------------------------------------------------------------------------------------------- */
+/* --- a client --- */
 
 static int dial(const char *ip, int port) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -137,7 +137,7 @@ static int ask(const char *request) {
 
 #define ASK(method, path) method " " path " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
 
-/* --- answers --------------------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 static void pages_are_answered(void **state) {
     (void)state;
@@ -216,7 +216,7 @@ static void garbage_gets_no_page(void **state) {
     assert_int_equal(ask(ASK("GET", "/hello") "\r\n"), 200);
 }
 
-/* --- limits ---------------------------------------------------------------------------------------------- */
+/* --- limits --- */
 
 static void many_silent_peers_do_not_keep_a_probe_out(void **state) {
     (void)state;
@@ -294,7 +294,7 @@ static void a_server_ends_with_connections_open(void **state) {
     close(reading);
 }
 
-/* --- where it listens ------------------------------------------------------------------------------------ */
+/* --- where it listens --- */
 
 static void bound_exactly_where_asked(void **state) {
     (void)state;

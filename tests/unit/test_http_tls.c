@@ -59,7 +59,7 @@ static void ask(const struct http_client_options *o, const char *url, struct ans
     http_client_free(c);
 }
 
-/* --- trust ----------------------------------------------------------------------------------------------- */
+/* --- trust --- */
 
 static void only_the_given_authority_is_trusted(void **state) {
     struct answer a;
@@ -173,7 +173,7 @@ static void client_certificates(void **state) {
     assert_int_equal(a.status, 0);
 }
 
-/* --- proxies --------------------------------------------------------------------------------------------- */
+/* --- proxies --- */
 
 static const char *proxy_url(const char *userinfo) {
     return arena_printf(texts, "http://%s127.0.0.1:%d", userinfo, peer.proxy);

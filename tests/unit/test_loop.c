@@ -41,7 +41,7 @@ static int64_t now(void) {
     return clk.boot_ms(clk.ctx);
 }
 
-/* --- timers ---------------------------------------------------------------------------------------------- */
+/* --- timers --- */
 
 static int order[64];
 static int64_t fired_at[64];
@@ -161,7 +161,7 @@ static void heap_against_a_list(void **state) {
     assert_null(timer_heap_first(&h));
 }
 
-/* --- descriptors ----------------------------------------------------------------------------------------- */
+/* --- descriptors --- */
 
 struct pair {
     int fd[2];
@@ -261,7 +261,7 @@ static void many_descriptors_all_have_their_turn(void **state) {
     }
 }
 
-/* --- run and stop ---------------------------------------------------------------------------------------- */
+/* --- run and stop --- */
 
 static void stop(void *arg) {
     loop_stop(arg);
@@ -297,7 +297,7 @@ static void turning_after_stopping_returns(void **state) {
     loop_turn(loop, 1000);
 }
 
-/* --- signals --------------------------------------------------------------------------------------------- */
+/* --- signals --- */
 
 static void on_signal(void *arg, int signo) {
     *(int *)arg = signo;

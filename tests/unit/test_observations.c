@@ -77,7 +77,7 @@ static void the_oldest_goes_when_it_is_full(void **state) {
     assert_non_null(observations_get(map, key, 1000, 99999));
 }
 
-/* --- after a write ------------------------------------------------------------------------------------------------ */
+/* --- after a write --- */
 
 static const struct effect *get_role(const char *name) {
     return effect_new(a, EFFECT_IAM_GET_ROLE, "RoleName", name, NULL);

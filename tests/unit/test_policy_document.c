@@ -46,7 +46,7 @@ static json *parse(const char *text) {
     return j;
 }
 
-/* --- what counts as our statement --------------------------------------------------------------------------------- */
+/* --- what counts as our statement --- */
 
 struct row {
     const char *name, *document;
@@ -146,8 +146,7 @@ static void unreadable_documents_are_never_rewritten(void **state) {
     test_free(long_text);
 }
 
-/* --- merging --------------------------------------------------------------------------------------------------------
- */
+/* --- merging --- */
 
 static void expect_same(const char *x, const char *y) {
     assert_non_null(x);
@@ -189,8 +188,7 @@ static void a_provider_that_is_named_is_seen(void **state) {
     assert_false(trust_names_provider(DOC(TRUST("", "{\"Federated\":[1]}", WEB, LIKE)), PROVIDER, a));
 }
 
-/* --- S4 as a property over generated documents
- * -------------------------------------------------------------------------- */
+/* --- S4 as a property over generated documents --- */
 
 static const char *pick(struct prng *p, const char *const *from, size_t n) {
     return from[prng_below(p, n)];
@@ -272,8 +270,7 @@ static void what_is_built_reads_as_exact(void **state) {
     }
 }
 
-/* --- permissions
- * -------------------------------------------------------------------------------------------------------- */
+/* --- permissions --- */
 
 static size_t missing(struct arena *a, bool ipv6, const char *first, const char *second) {
     struct strlist documents = {0}, actions = cni_actions(ipv6, a);

@@ -130,8 +130,7 @@ static void a_rollout_that_hangs_goes_back(void **state) {
     sim_end(s);
 }
 
-/* --- the webhook
- * -------------------------------------------------------------------------------------------------------- */
+/* --- the webhook --- */
 
 static void missed_pods_before_the_detachment(void **state) {
     (void)state;
@@ -209,8 +208,7 @@ static void a_missed_pod_after_the_detachment(void **state) {
     sim_end(s);
 }
 
-/* --- other alarms of the guard
- * -------------------------------------------------------------------------------------------- */
+/* --- other alarms of the guard --- */
 
 static void event_of(struct sim *s, const struct sim_pod *p) {
     snprintf(s->event.reason, sizeof s->event.reason, "MissingIAMPermissions");

@@ -114,7 +114,7 @@ static void local_hosts(void **state) {
     assert_false(url_host_is_local(NULL));
 }
 
-/* --- proxies: the rows are those that Go's httpproxy answers the same way -------------------------------- */
+/* --- proxies: the rows are those that Go's httpproxy answers the same way --- */
 
 static void no_proxy_as_go_reads_it(void **state) {
     static const struct {
@@ -207,7 +207,7 @@ static void the_environment_upper_case_first(void **state) {
     assert_string_equal(proxy_settings_of_environment().https_proxy, "lower");
 }
 
-/* --- headers --------------------------------------------------------------------------------------------- */
+/* --- headers --- */
 
 static enum headers_line take(struct headers *h, const char *line) {
     return headers_take(h, line, strlen(line));
