@@ -1,11 +1,10 @@
 /*
  * cmd_controller.c - cni-iam controller: wiring and the life of the process.
  *
- *   STARTING -> cluster identified (kube-system's uid) -> informers -> synced -> electing -> leading: the driver works
- * -> STOPPING
+ *   STARTING -> cluster identified (kube-system's uid) -> informers -> synced -> electing -> leading: the driver works -> STOPPING
  *
- * Stop (SIGTERM, SIGINT): the queue takes nothing new, the call under way ends (at most STOP_MS), the lease is given
- * back, exit 0. A lost lease ends the process at once with status 1: what is under way is cancelled (S6).
+ * Stop (SIGTERM, SIGINT): the queue takes nothing new, the call under way ends (at most STOP_MS), the lease is given back, exit 0.
+ * A lost lease ends the process at once with status 1: what is under way is cancelled (S6).
  */
 #include <errno.h>
 #include <openssl/rand.h>
@@ -76,8 +75,8 @@ static int64_t epoch(void *arg) {
 }
 
 /*
- * A status with a higher epoch than ours: either a later leader wrote it, and our next renewal is refused, or somebody
- * deleted the Lease and it counts from 0 again: then that renewal takes it beyond what was written (K-LE5).
+ * A status with a higher epoch than ours: either a later leader wrote it, and our next renewal is refused, or somebody deleted the Lease and it counts
+ * from 0 again: then that renewal takes it beyond what was written (K-LE5).
  */
 static void compare_epochs(struct process_state *p, int64_t written) {
     if (!p->leader || written <= leader_epoch(p->leader))
@@ -286,8 +285,7 @@ static void give_lease_back(struct process_state *p) {
         leave(p);
 }
 
-/* The effect under way may commit: its answer is worth waiting for, the lease's other claimants wait longer than that.
- */
+/* The effect under way may commit: its answer is worth waiting for, the lease's other claimants wait longer than that. */
 static void wait_for_driver(void *arg) {
     struct process_state *p = arg;
     if (driver_idle(p->driver)) {
@@ -427,8 +425,7 @@ static void identify(void *arg) {
     p->c.effector.submit(p->c.effector.ctx, e, on_kube_system, p);
 }
 
-/* Writes of an earlier run without an outcome: they may still commit (S6c). The store may not be called from inside its
- * own callback. */
+/* Writes of an earlier run without an outcome: they may still commit (S6c). The store may not be called from inside its own callback. */
 struct open_intents {
     int64_t ids[OPEN_INTENTS_MAX];
     size_t n;

@@ -34,8 +34,7 @@ static const json *find_binding(const json *documents) {
     return NULL;
 }
 
-/* The object of the cluster with this spec; one that is not there yet gets an identity of its own. Mode Plan: nothing
- * may act. */
+/* The object of the cluster with this spec; one that is not there yet gets an identity of its own. Mode Plan: nothing may act. */
 static struct cib_binding *binding_to_plan(const json *wanted, const json *lists, struct error *err) {
     const char *name = json_str(wanted, "metadata.name");
     json *object = NULL;

@@ -79,8 +79,7 @@ static const void *only(const struct cluster_view *v, enum watched k) {
     return n ? views[0] : NULL;
 }
 
-/* The binding itself may be none of those listed (plan -f of one that is not applied yet): it then stands in the list
- * beside them. */
+/* The binding itself may be none of those listed (plan -f of one that is not applied yet): it then stands in the list beside them. */
 void cluster_view_fill(const struct cluster_view *v, const struct cib_binding *binding, struct arena *a,
                        struct world *w) {
     size_t n;

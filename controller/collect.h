@@ -36,8 +36,7 @@ bool cluster_view_from_informers(struct informer *const informers[WATCH_COUNT], 
                                  struct world *w, struct cluster_view **out);
 void cluster_view_free(struct cluster_view *v);
 
-/* From LIST values in the order of enum watched (each {"items": [...]}, may be NULL). Objects that can not be read are
- * an error. */
+/* From LIST values in the order of enum watched (each {"items": [...]}, may be NULL). Objects that can not be read are an error. */
 struct cluster_view *cluster_view_from_lists(json *const lists[WATCH_COUNT], struct error *err);
 void cluster_view_fill(const struct cluster_view *v, const struct cib_binding *binding, struct arena *a,
                        struct world *w);

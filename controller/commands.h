@@ -1,8 +1,7 @@
 /*
  * commands.h - one function a subcommand; the result is the process's exit status.
  *
- * controller: 0 after a clean shutdown, 1 on any other end. plan: 2 when there are steps, 0 when there are none, 1 on
- * error. approve: 0 or 1.
+ * controller: 0 after a clean shutdown, 1 on any other end. plan: 2 when there are steps, 0 when there are none, 1 on error. approve: 0 or 1.
  */
 #ifndef CNI_IAM_CONTROLLER_COMMANDS_H
 #define CNI_IAM_CONTROLLER_COMMANDS_H

@@ -1,8 +1,8 @@
 /*
  * effector_router.h - one effector for all kinds: Kubernetes, AWS, and the proof of the role, which needs both.
  *
- * Model: by effect_service. PROVE_ROLE asks the API server for a token of the ServiceAccount (TokenRequest, K-A8) and
- * hands it to the AWS client, which exchanges it; the token never becomes part of an effect or a result (S10).
+ * Model: by effect_service. PROVE_ROLE asks the API server for a token of the ServiceAccount (TokenRequest, K-A8) and hands it to the AWS client,
+ * which exchanges it; the token never becomes part of an effect or a result (S10).
  * Ownership: effector_router_new/_free; the parts are borrowed.   Errors: through results.
  */
 #ifndef CNI_IAM_CONTROLLER_EFFECTOR_ROUTER_H

@@ -1,9 +1,9 @@
 /*
  * options.h - flags and their twins in the environment, for all subcommands.
  *
- * Model: one table of flags; --flag=value, --flag value, and CNI_IAM_FLAG in the environment (dashes become
- * underscores); the command line wins. Ownership: strings live in the arena.   Errors: ERR_INVALID naming the flag and
- * what to write. Bounds: OPTIONS_VALUE_MAX bytes a value.
+ * Model: one table of flags; --flag=value, --flag value, and CNI_IAM_FLAG in the environment (dashes become underscores); the command line wins.
+ * Ownership: strings live in the arena.   Errors: ERR_INVALID naming the flag and what to write.
+ * Bounds: OPTIONS_VALUE_MAX bytes a value.
  */
 #ifndef CNI_IAM_CONTROLLER_OPTIONS_H
 #define CNI_IAM_CONTROLLER_OPTIONS_H

@@ -1,14 +1,13 @@
 /*
  * binding.h - CniIamBinding (cniiam.dev/v1alpha1) as C values: decode with defaults, encode of status.
  *
- * Model: one struct per object, in an arena of its own, immutable once decoded. Defaults are those of the CRD schema,
- * applied again here, because stored objects may be older than the schema (K-C3, K-C6). Status is what the operator
- * last wrote: a record for people and for a restarted operator, never the only ground for an act that takes something
- * away.
+ * Model: one struct per object, in an arena of its own, immutable once decoded. Defaults are those of the CRD schema, applied again here,
+ * because stored objects may be older than the schema (K-C3, K-C6). Status is what the operator last wrote: a record for people and for a
+ * restarted operator, never the only ground for an act that takes something away.
  *
- * Ownership: cib_decode makes a struct with its own arena; cib_free frees all. Status values made by reconcilers live
- * in the plan's arena. Errors: ERR_INVALID naming the field and what to write. Bounds: CIB_* below; longer lists are
- * refused (the schema refuses them first).
+ * Ownership: cib_decode makes a struct with its own arena; cib_free frees all. Status values made by reconcilers live in the plan's arena.
+ * Errors: ERR_INVALID naming the field and what to write.
+ * Bounds: CIB_* below; longer lists are refused (the schema refuses them first).
  */
 #ifndef CNI_IAM_CRD_BINDING_H
 #define CNI_IAM_CRD_BINDING_H
@@ -202,9 +201,9 @@ struct cib_binding {
 struct cib_binding *cib_decode(const json *object, struct error *err);
 void cib_free(struct cib_binding *b);
 
-/* The `status` value for server-side apply; deterministic: equal statuses give equal text. Zero and NULL members are
- * left out, but for nodes, the eight gates and mayDetach, which are always said. Instants have whole seconds, lists end
- * at their maximum, texts are cut to what the schema allows: a status that is refused would hide everything. */
+/* The `status` value for server-side apply; deterministic: equal statuses give equal text. Zero and NULL members are left out, but for
+ * nodes, the eight gates and mayDetach, which are always said. Instants have whole seconds, lists end at their maximum, texts are cut to what the schema
+ * allows: a status that is refused would hide everything. */
 json *cib_status_encode(const struct cib_status *s);
 /* Complete apply document for /status: apiVersion, kind, metadata{name, uid [, resourceVersion when given]}, status. */
 json *cib_status_apply_document(const struct cib_binding *b, const struct cib_status *s, const char *resource_version);

@@ -1,9 +1,7 @@
 /*
- * binding_names.h - words of the API for enum values. word[v] is the word of value v, in the order of the enum in
- * binding.h.
+ * binding_names.h - words of the API for enum values. word[v] is the word of value v, in the order of the enum in binding.h.
  *
- * Ownership: static.   Errors: cib_word ends the process for a value outside its enum; cib_word_find returns false for
- * foreign text.
+ * Ownership: static.   Errors: cib_word ends the process for a value outside its enum; cib_word_find returns false for foreign text.
  */
 #ifndef CNI_IAM_CRD_BINDING_NAMES_H
 #define CNI_IAM_CRD_BINDING_NAMES_H

@@ -1,9 +1,9 @@
 /*
  * binding_status.h - decode of .status, and the lengths that the schema allows in it.
  *
- * Model: the encoder cuts what is too long, because a status that the API server refuses would hide everything else it
- * says. Ownership: strings in the arena.   Errors: none: what is unreadable is absent, as status is never the only
- * ground for an act. Bounds: the CIB_TEXT_* lengths in bytes; cniiambindings.yaml has the same in characters.
+ * Model: the encoder cuts what is too long, because a status that the API server refuses would hide everything else it says.
+ * Ownership: strings in the arena.   Errors: none: what is unreadable is absent, as status is never the only ground for an act.
+ * Bounds: the CIB_TEXT_* lengths in bytes; cniiambindings.yaml has the same in characters.
  */
 #ifndef CNI_IAM_CRD_BINDING_STATUS_H
 #define CNI_IAM_CRD_BINDING_STATUS_H

@@ -1,6 +1,5 @@
 /*
- * binding_text.h - the rules for strings of a binding: those of cniiambindings.yaml once more, never stricter, for
- * objects that are older.
+ * binding_text.h - the rules for strings of a binding: those of cniiambindings.yaml once more, never stricter, for objects that are older.
  *
  * Pure.   Errors: false.   Source: IAM and EKS API references (patterns of RoleName, Path, tags, cluster name).
  */

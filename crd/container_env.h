@@ -1,10 +1,10 @@
 /*
  * container_env.h - which AWS identity the spec of one container leads to (reliability.md 2.0, G6).
  *
- * Model: read from the env list alone, as the kubelet builds it and the AWS SDK for Go reads it: of two entries with
- * one name the last counts, an empty value is no value. What cannot be known from the spec (valueFrom, "$(VAR)",
- * envFrom) is read in its unsafe sense: it never makes an identity, and it always outranks one. Ownership: results are
- * borrowed from the JSON.   Errors: none.
+ * Model: read from the env list alone, as the kubelet builds it and the AWS SDK for Go reads it: of two entries with one name the last
+ * counts, an empty value is no value. What cannot be known from the spec (valueFrom, "$(VAR)", envFrom) is read in its unsafe sense:
+ * it never makes an identity, and it always outranks one.
+ * Ownership: results are borrowed from the JSON.   Errors: none.
  */
 #ifndef CNI_IAM_CRD_CONTAINER_ENV_H
 #define CNI_IAM_CRD_CONTAINER_ENV_H
@@ -27,8 +27,7 @@ struct container_identity {
 };
 struct container_identity container_identity(const json *container, const json *volumes);
 
-/* The first thing in a container of a pod *template* that would be there before, or instead of, what the webhook
- * injects. */
+/* The first thing in a container of a pod *template* that would be there before, or instead of, what the webhook injects. */
 const char *template_outranked_by(const json *container);
 
 #endif

@@ -1,12 +1,12 @@
 /*
  * views.h - the slices of built-in Kubernetes objects that the operator reads.
  *
- * Model: decode keeps what reconcilers ask about and drops the rest (K-I7): a pod is a few hundred bytes. Each view has
- * its own arena and is immutable. Absent counters of a DaemonSet are zero (real-apiserver.md 8).
+ * Model: decode keeps what reconcilers ask about and drops the rest (K-I7): a pod is a few hundred bytes. Each view has its own arena
+ * and is immutable. Absent counters of a DaemonSet are zero (real-apiserver.md 8).
  *
- * Ownership: *_decode makes, *_free frees.   Errors: NULL with ERR_PARSE naming the field when an object lacks its
- * identity (metadata.name, uid, resourceVersion); everything else is tolerated and read in its unsafe sense: an
- * unreadable credential is NODE. Bounds: VIEW_* below; more containers than that make the pod `unreadable`.
+ * Ownership: *_decode makes, *_free frees.   Errors: NULL with ERR_PARSE naming the field when an object lacks its identity
+ * (metadata.name, uid, resourceVersion); everything else is tolerated and read in its unsafe sense: an unreadable credential is NODE.
+ * Bounds: VIEW_* below; more containers than that make the pod `unreadable`.
  */
 #ifndef CNI_IAM_CRD_VIEWS_H
 #define CNI_IAM_CRD_VIEWS_H
@@ -75,7 +75,7 @@ struct pod_view {
     const char *revision_hash;  /* label controller-revision-hash */
     const char *restarted_for;  /* annotation cniiam.dev/restarted-for copied from the template; NULL */
     const char *token_audience; /* of the token that all containers find at their token_file; "": the API server's own;
-                                   NULL: none, or they differ */
+                                          NULL: none, or they differ */
     bool skip_webhook;          /* label eks.amazonaws.com/skip-pod-identity-webhook */
     struct container_view containers[VIEW_CONTAINERS_MAX]; /* init containers included */
     size_t ncontainers;
@@ -128,14 +128,13 @@ void event_free(struct event_view *v);
 
 /* The container named "aws-node", or NULL. */
 const struct container_view *pod_container(const struct pod_view *p, const char *name);
-/* The pod's identity, in its unsafe reading. Every container and init container counts, because the webhook injects
- * them all; one that the pod's skip-containers annotation excludes may be without (aws-node itself never). NODE if the
- * pod is unreadable, has no container aws-node, or any that counts is NODE; OTHER if they differ in kind or role; else
- * what they all are. *role_arn: the role when IRSA, else NULL. */
+/* The pod's identity, in its unsafe reading. Every container and init container counts, because the webhook injects them all; one that the
+ * pod's skip-containers annotation excludes may be without (aws-node itself never). NODE if the pod is unreadable, has no container
+ * aws-node, or any that counts is NODE; OTHER if they differ in kind or role; else what they all are. *role_arn: the role when IRSA,
+ * else NULL. */
 enum pod_credential pod_credential(const struct pod_view *p, const char **role_arn);
 
-/* "602401143452.dkr.ecr.us-west-2.amazonaws.com/amazon-k8s-cni:v1.18.3-eksbuild.2@sha256:..." -> 1,18,3; false if there
- * is no such tag. */
+/* "602401143452.dkr.ecr.us-west-2.amazonaws.com/amazon-k8s-cni:v1.18.3-eksbuild.2@sha256:..." -> 1,18,3; false if there is no such tag. */
 struct cni_version {
     int major, minor, patch;
 };

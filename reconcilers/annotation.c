@@ -1,5 +1,4 @@
-/* annotation.c - G4: the ServiceAccount names the role, and the webhook is seen to inject it, before any pod is
- * touched. */
+/* annotation.c - G4: the ServiceAccount names the role, and the webhook is seen to inject it, before any pod is touched. */
 #include <string.h>
 
 #include "reconcilers/context.h"
@@ -7,8 +6,7 @@
 #define ROLE_ARN_ANNOTATION "eks.amazonaws.com/role-arn"
 #define STS_ANNOTATION "eks.amazonaws.com/sts-regional-endpoints"
 
-/* Server-side apply of exactly the annotations that we own; metadata.uid keeps it from creating anything (K-P3). NULL
- * values are left out. */
+/* Server-side apply of exactly the annotations that we own; metadata.uid keeps it from creating anything (K-P3). NULL values are left out. */
 const struct effect *effect_annotate(struct ctx *c, const char *role_arn, const char *sts_regional) {
     json *sa = json_object();
     json_add_str(sa, "apiVersion", "v1");

@@ -23,8 +23,7 @@ static int64_t not_older_while_stalled(const struct ctx *c, int64_t age_ms) {
 }
 
 int64_t ctx_audit_age(const struct ctx *c) {
-    /* A proof that fails says that something known is no longer so: it is looked for at once, not with the next audit.
-     */
+    /* A proof that fails says that something known is no longer so: it is looked for at once, not with the next audit. */
     if (c->live || c->p->repair_since_boot_ms || c->p->failing_since_boot_ms)
         return LIVE_MAX_AGE_MS;
     return not_older_while_stalled(c, c->w->config->aws_audit_interval_ms);
@@ -196,8 +195,8 @@ static const char *failed_reason(const struct effect *e, enum err_code code) {
     return d == DISPOSITION_RETRY || d == DISPOSITION_REREAD ? REASON_UNAVAILABLE : stall_reason(e, code);
 }
 
-/* The same step failed the last time for a reason that repeating does not cure: say so; it is still tried again, with
- * the queue's backoff, so that a cause that went away is noticed (L3). */
+/* The same step failed the last time for a reason that repeating does not cure: say so; it is still tried again, with the
+ * queue's backoff, so that a cause that went away is noticed (L3). */
 static void report_failed_step(struct ctx *c, enum gate g, const struct effect *e) {
     const struct world *w = c->w;
     if (!w->last_effect || !w->last_error || !str_eq(effect_key(w->last_effect, c->a), effect_key(e, c->a)))

@@ -1,9 +1,9 @@
 /*
  * context.h - what the planners of one decision share. Internal to reconcilers/.
  *
- * Model: planners run in the order of the gates; each looks at facts, asks for reads, adds steps and says how its gate
- * stands. `blocked` is set by the first gate that has not passed: later planners then only describe what would follow,
- * they neither act nor wait. Everything lives in the arena of the decision.
+ * Model: planners run in the order of the gates; each looks at facts, asks for reads, adds steps and says how its gate stands.
+ * `blocked` is set by the first gate that has not passed: later planners then only describe what would follow, they neither act nor wait.
+ * Everything lives in the arena of the decision.
  */
 #ifndef CNI_IAM_RECONCILERS_CONTEXT_H
 #define CNI_IAM_RECONCILERS_CONTEXT_H
@@ -91,8 +91,7 @@ int64_t ctx_facts_age(const struct ctx *c); /* for what hardly ever changes */
 bool ctx_read_failed(struct ctx *c, enum gate g, const struct effect *e, const struct error *err);
 
 /* --- verdicts --- */
-/* Each sets the gate's state, `blocked`, the condition of the gate; they return false so that planners can `return`
- * them. */
+/* Each sets the gate's state, `blocked`, the condition of the gate; they return false so that planners can `return` them. */
 bool ctx_stall(struct ctx *c, enum gate g, const char *reason, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 bool ctx_wait(struct ctx *c, enum gate g, const char *reason, int64_t requeue_ms, const char *fmt, ...)

@@ -1,9 +1,9 @@
 /*
  * cutover.c - G7: the policy comes off the node roles, when everything that could need it is proven not to.
  *
- * The guardrails are a chain: the first that says no names its reason. All of them are asked again on live reads, at
- * most LIVE_MAX_AGE_MS old, directly before each detachment (S2). Order within a step group: attach probe (S3), tag
- * with the prior state, intent by compare-and-swap in status (S6b), detach.
+ * The guardrails are a chain: the first that says no names its reason. All of them are asked again on live reads, at most
+ * LIVE_MAX_AGE_MS old, directly before each detachment (S2). Order within a step group: attach probe (S3), tag with the prior state,
+ * intent by compare-and-swap in status (S6b), detach.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -52,8 +52,7 @@ static int by_text(const void *x, const void *y) {
     return strcmp(*(const char *const *)x, *(const char *const *)y);
 }
 
-/* What an approval allows: this role, these policies off these node roles, once (the digest used before is part of it).
- */
+/* What an approval allows: this role, these policies off these node roles, once (the digest used before is part of it). */
 static const char *approval_digest(struct ctx *c) {
     struct strlist parts = {0};
     for (size_t i = 0; i < c->s->nnode_roles; i++) {
@@ -273,8 +272,7 @@ static void detach(struct ctx *c, const struct node_role_fact *r, const char *po
     struct cib_node_role *s = ctx_status_role(c, r->arn, true);
     if (!ctx_has_step(c) || !s)
         return;
-    /* The prior state and the intent stand in status before the call goes out; the driver writes them by
-     * compare-and-swap. */
+    /* The prior state and the intent stand in status before the call goes out; the driver writes them by compare-and-swap. */
     if (!strlist_has(&s->detached, policy))
         strlist_add(&s->detached, policy, c->a);
     s->probed_ms = c->w->now_wall_ms;

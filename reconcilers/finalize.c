@@ -1,6 +1,5 @@
 /*
- * finalize.c - deletion: restore first, then remove what is ours and used by nobody else (S5, S15). Also the finalizer
- * itself.
+ * finalize.c - deletion: restore first, then remove what is ours and used by nobody else (S5, S15). Also the finalizer itself.
  *
  *   abandon annotation, Retain, bootstrap -> the finalizer goes, everything stays, an Event says so
  *   else: plan_restore -> role (or only our statement) -> customer policy -> provider -> finalizer

@@ -38,8 +38,7 @@ static struct strlist without(struct ctx *c, const struct strlist *l, const char
     return rest;
 }
 
-/* One policy: true when it is attached again. Nothing is read first: the attach is idempotent, and must not wait for an
- * answer. */
+/* One policy: true when it is attached again. Nothing is read first: the attach is idempotent, and must not wait for an answer. */
 static bool reattach_one(struct ctx *c, enum gate g, struct cib_node_role *r, const char *policy, const char *why) {
     if (attach_was_answered(c, r, policy)) {
         r->detached = without(c, &r->detached, policy);
@@ -88,8 +87,7 @@ static const struct pod_fact *pod_of_event(const struct ctx *c, const struct eve
     return NULL;
 }
 
-/* A complaint counts while it is fresh and newer than the detachment; an injected pod's is left to the repair for a
- * while. */
+/* A complaint counts while it is fresh and newer than the detachment; an injected pod's is left to the repair for a while. */
 static const char *missing_permissions(struct ctx *c, bool repairing) {
     int64_t detached_at = 0;
     for (size_t i = 0; i < c->s->nnode_roles; i++)

@@ -1,6 +1,6 @@
 /*
- * guard_switch.h - TESTS ONLY: one guard can be compiled out (cmake -DCNI_IAM_GUARD_OFF=name) to show which invariant
- * it alone keeps. In every other build GUARD(name, condition) is the condition.
+ * guard_switch.h - TESTS ONLY: one guard can be compiled out (cmake -DCNI_IAM_GUARD_OFF=name) to show which invariant it alone keeps.
+ * In every other build GUARD(name, condition) is the condition.
  */
 #ifndef CNI_IAM_RECONCILERS_GUARD_SWITCH_H
 #define CNI_IAM_RECONCILERS_GUARD_SWITCH_H

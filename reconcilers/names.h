@@ -27,8 +27,7 @@ char *name_ipv6_policy(const char *role_name, struct arena *a);
 const char *name_of_arn(const char *arn);
 /* Second field of an ARN, "aws" if there is none. */
 char *partition_of_arn(const char *arn, struct arena *a);
-/* The key for the pod template annotation: one value per desired injection (S9). role NULL: the value for "no
- * identity". */
+/* The key for the pod template annotation: one value per desired injection (S9). role NULL: the value for "no identity". */
 char *name_restart_key(const char *role_arn, const char *audience, bool regional_sts, struct arena *a);
 /* 16 hex characters over the parts, order-sensitive. */
 char *name_digest(const struct strlist *parts, struct arena *a);

@@ -1,6 +1,6 @@
 /*
- * node_roles.c - who has the CNI's permissions by way of a node role: node -> EC2 instance -> instance profile -> role
- * -> policies, and back: role -> profiles -> instances, to find consumers that are no node of this cluster (S2).
+ * node_roles.c - who has the CNI's permissions by way of a node role: node -> EC2 instance -> instance profile -> role -> policies,
+ * and back: role -> profiles -> instances, to find consumers that are no node of this cluster (S2).
  */
 #include <string.h>
 

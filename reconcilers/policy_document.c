@@ -6,8 +6,7 @@
 
 #include "platform/base/json.h"
 
-/* Statement is one object or a list of them; anything else is no policy, and must not be replaced as if it said
- * nothing. */
+/* Statement is one object or a list of them; anything else is no policy, and must not be replaced as if it said nothing. */
 static bool statements_are_readable(const json *doc) {
     const json *s = json_get(doc, "Statement");
     if (!s || json_is_object(s))

@@ -1,13 +1,12 @@
 /*
  * policy_document.h - IAM trust and permission documents: build, read, compare by meaning, merge (S4).
  *
- * Model: documents are JSON text; comparison follows aws.md 5.3: a string equals its one-element list, order and Sid do
- * not matter, action names and condition operators and keys are compared without case, values with case. Our trust
- * statement is exact: one provider, one action, StringEquals on aud and sub. Merging adds or replaces ours and leaves
- * every other statement as it is.
+ * Model: documents are JSON text; comparison follows aws.md 5.3: a string equals its one-element list, order and Sid do not matter,
+ * action names and condition operators and keys are compared without case, values with case. Our trust statement is exact: one provider,
+ * one action, StringEquals on aud and sub. Merging adds or replaces ours and leaves every other statement as it is.
  *
- * Ownership: texts and lists in the arena given.   Errors: false/NULL where a document is not one; the caller stalls on
- * it. Bounds: POLICY_DOCUMENT_MAX bytes in.
+ * Ownership: texts and lists in the arena given.   Errors: false/NULL where a document is not one; the caller stalls on it.
+ * Bounds: POLICY_DOCUMENT_MAX bytes in.
  */
 #ifndef CNI_IAM_RECONCILERS_POLICY_DOCUMENT_H
 #define CNI_IAM_RECONCILERS_POLICY_DOCUMENT_H
@@ -40,8 +39,7 @@ char *trust_build(const struct trust_want *w, struct arena *a);
 bool trust_examine(const char *document, const struct trust_want *w, struct trust_report *out, struct arena *a);
 /* The document with our statement exact and everything else kept; NULL if `document` cannot be read. */
 char *trust_merge(const char *document, const struct trust_want *w, struct arena *a);
-/* The document without the statements that bear our Sid; NULL if it cannot be read, has none, or if nothing else would
- * be left. */
+/* The document without the statements that bear our Sid; NULL if it cannot be read, has none, or if nothing else would be left. */
 char *trust_without(const char *document, struct arena *a);
 /* Does any statement name this provider as a principal? (S5: a provider that others trust stays.) */
 bool trust_names_provider(const char *document, const char *provider_arn, struct arena *a);

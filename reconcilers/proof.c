@@ -1,8 +1,8 @@
 /*
  * proof.c - G3: a fresh proof of the role before any pod is touched, and again with every audit.
  *
- * Pods that hold a session do not notice a broken trust for up to an hour (reliability.md 2.0): only a fresh token
- * exchange does. Three successes, the last at least proofSeconds after the first; any failure starts anew.
+ * Pods that hold a session do not notice a broken trust for up to an hour (reliability.md 2.0): only a fresh token exchange does.
+ * Three successes, the last at least proofSeconds after the first; any failure starts anew.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /*
- * reasons.h - the closed list of condition reasons (L3). docs/operations.md says for each what to do; tests/lint
- * compares the two. A reason is part of the API: scripts match on it. New ones are added here and nowhere else.
+ * reasons.h - the closed list of condition reasons (L3). docs/operations.md says for each what to do; tests/lint compares the two.
+ * A reason is part of the API: scripts match on it. New ones are added here and nowhere else.
  */
 #ifndef CNI_IAM_RECONCILERS_REASONS_H
 #define CNI_IAM_RECONCILERS_REASONS_H

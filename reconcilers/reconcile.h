@@ -1,27 +1,22 @@
 /*
  * reconcile.h - the pure core: (world, progress) -> decision.
  *
- * Model: reconcile_decide looks at one binding and everything known, and says: which reads are missing, which steps to
- * take in which order, what to report, when to look again. It performs nothing, reads no clock, keeps no state of its
- * own: `progress` is the little memory of one binding that lives in the process (waits in boot time, proofs seen) and
- * is handed in and out. After a restart progress is empty, and every wait starts anew: time that was not observed does
- * not count (G7).
+ * Model: reconcile_decide looks at one binding and everything known, and says: which reads are missing, which steps to take in which order,
+ * what to report, when to look again. It performs nothing, reads no clock, keeps no state of its own: `progress` is the little memory of one
+ * binding that lives in the process (waits in boot time, proofs seen) and is handed in and out. After a restart progress is empty, and every
+ * wait starts anew: time that was not observed does not count (G7).
  *
  * The driver's part (controller/driver.c):
- *   1. observations_begin_pass; decide; while decision.reads is not empty: perform them all, put the results, decide
- * again (at most RECONCILE_ROUNDS_MAX rounds a pass).
- *   2. if decision.status differs from what the object holds, write it (server-side apply on /status with uid) BEFORE
- * the step.
- *   3. in mode Enforce, if there are steps: perform steps[0] only; journal an intent before an AWS write; absorb the
- * answer; emit its Event; requeue the binding at once. The first failure ends the pass; the error is handed to the next
- * decide through `last_error`.
+ *   1. observations_begin_pass; decide; while decision.reads is not empty: perform them all, put the results, decide again
+ *      (at most RECONCILE_ROUNDS_MAX rounds a pass).
+ *   2. if decision.status differs from what the object holds, write it (server-side apply on /status with uid) BEFORE the step.
+ *   3. in mode Enforce, if there are steps: perform steps[0] only; journal an intent before an AWS write; absorb the answer; emit its Event;
+ *      requeue the binding at once. The first failure ends the pass; the error is handed to the next decide through `last_error`.
  *   4. else requeue after requeue_after_ms (0: only on change).
  * Steps beyond the first are the plan: what would follow if all went well.
- * mode Plan and Observe: decide returns no step for the driver to perform (steps are only described in status.plan),
- * except none.
+ * mode Plan and Observe: decide returns no step for the driver to perform (steps are only described in status.plan), except none.
  *
- * Ownership: the decision lives in the arena given. World is borrowed.   Errors: none: every problem becomes a
- * condition.
+ * Ownership: the decision lives in the arena given. World is borrowed.   Errors: none: every problem becomes a condition.
  */
 #ifndef CNI_IAM_RECONCILERS_RECONCILE_H
 #define CNI_IAM_RECONCILERS_RECONCILE_H
@@ -76,8 +71,7 @@ struct world {
 };
 
 #define PROGRESS_PROOFS_MAX 8
-/* In-process memory of one binding: all instants are boot time. Zero-initialised by the driver; replaced by each
- * decision. */
+/* In-process memory of one binding: all instants are boot time. Zero-initialised by the driver; replaced by each decision. */
 struct progress {
     char binding_uid[64];
     char proven_role[256];       /* the role the proofs below are of */

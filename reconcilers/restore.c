@@ -1,6 +1,5 @@
 /*
- * restore.c - back to what aws-node lived on before: for a rollback, deletion, identity NodeRole. The order is the
- * safety (S15):
+ * restore.c - back to what aws-node lived on before: for a rollback, deletion, identity NodeRole. The order is the safety (S15):
  *
  *   1 every policy that we took off a node role is attached again        (the return path first)
  *   2 soak, if one was off: until IAM enforces it everywhere

@@ -66,8 +66,7 @@ static bool plan_absent_role(struct ctx *c) {
     return ctx_wait(c, G2, REASON_CREATING, 0, "the IAM role %s is to be created", c->role_name);
 }
 
-/* S5: tags are read live with the role; the binding's uid is not part of it, so a binding that was applied again owns
- * its role. */
+/* S5: tags are read live with the role; the binding's uid is not part of it, so a binding that was applied again owns its role. */
 static bool tags_say_ours(const struct ctx *c, const json *tags) {
     return str_eq(tag_value(tags, TAG_MANAGED_BY), TAG_MANAGED_BY_VALUE) &&
            str_eq(tag_value(tags, TAG_CLUSTER), c->cluster_arn) && str_eq(tag_value(tags, TAG_BINDING), c->b->name);
@@ -191,8 +190,7 @@ static void record_prior(struct ctx *c) {
     c->s->prior.worked = granted && (c->nready > 0 || c->npods == 0);
 }
 
-/* A status that was lost with its object is rebuilt from the tags of the role, so that deletion still restores (S15).
- */
+/* A status that was lost with its object is rebuilt from the tags of the role, so that deletion still restores (S15). */
 static void recall_prior_state(struct ctx *c, const json *role) {
     const json *tags = json_get(role, "Tags");
     const char *prior = tag_value(tags, TAG_PRIOR_ROLE);

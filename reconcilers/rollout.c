@@ -201,8 +201,8 @@ bool plan_rollout(struct ctx *c) {
     }
     if (c->ntarget == c->npods) {
         c->p->canary_ready_boot_ms = 0;
-        /* The canary is of the old template: the rollout replaces it once more. No deadline here: every pod has the
-         * role, and a rollout of somebody else's that hangs is no reason to take it back. */
+        /* The canary is of the old template: the rollout replaces it once more. No deadline here: every pod has the role, and a rollout
+         * of somebody else's that hangs is no reason to take it back. */
         bool ours = str_eq(ds->restarted_for, c->restart_key) && !ds->on_delete;
         if (ours && !daemon_set_settled(c) && !ctx_anything_detached(c))
             return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "every pod has the role; the rollout is not over yet");

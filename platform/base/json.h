@@ -3,9 +3,8 @@
  *
  * Model: json_parse accepts exactly one RFC 8259 document in valid UTF-8 that fills its whole input. What cJSON would
  * let through is refused: trailing bytes, duplicate keys, "\u0000" and raw NUL, raw control bytes in strings,
- * numbers like "01" or "1.", a BOM, lone surrogates, invalid UTF-8. Numbers of more than 15 digits keep their exact
- * text (cJSON_Raw), because cJSON prints a double with 15 and holds an integer to 2^53; json_int64 reads both forms
- * exactly. Keys are compared case-sensitively everywhere.
+ * numbers like "01" or "1.", a BOM, lone surrogates, invalid UTF-8. Numbers of more than 15 digits keep their exact text
+ * (cJSON_Raw), because cJSON prints a double with 15 and holds an integer to 2^53; json_int64 reads both forms exactly. Keys are compared case-sensitively everywhere.
  *
  * Ownership: json_parse gives a tree that the caller deletes with json_free. Getters borrow from the tree.
  * Errors: ERR_PARSE with byte offset, ERR_TOO_LARGE. Getters return NULL/false/default on absence or another type.

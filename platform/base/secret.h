@@ -1,10 +1,10 @@
 /*
  * secret.h - bytes that must never reach a log, a file, an argument list or a core dump (S10).
  *
- * Model: an opaque value on locked, undumpable pages; there is no way to print it: only secret_expose gives the bytes,
- * to the code that signs or sends, and every call of it can be found by name. Ownership: secret_new copies; the source
- * is the caller's to wipe. secret_free wipes.  Errors: memory exhausted ends the process. Bounds: SECRET_MAX bytes.
- * Honest limit: libcurl and OpenSSL keep copies of header and key bytes of their own.
+ * Model: an opaque value on locked, undumpable pages; there is no way to print it: only secret_expose gives the bytes, to the
+ * code that signs or sends, and every call of it can be found by name.
+ * Ownership: secret_new copies; the source is the caller's to wipe. secret_free wipes.  Errors: memory exhausted ends the process.
+ * Bounds: SECRET_MAX bytes.  Honest limit: libcurl and OpenSSL keep copies of header and key bytes of their own.
  */
 #ifndef CNI_IAM_BASE_SECRET_H
 #define CNI_IAM_BASE_SECRET_H

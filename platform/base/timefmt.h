@@ -3,8 +3,7 @@
  *
  * Model: an instant is int64_t milliseconds since 1970-01-01T00:00:00Z (wall clock). Durations are `_ms` int64_t.
  * Pure: reads no clock.  Errors: parse returns false; nothing is written then.
- * Source: RFC 3339 section 5.6, RFC 9110 section 5.6.7 (IMF-fixdate), Kubernetes Time and MicroTime (K-LE4: exactly six
- * decimals).
+ * Source: RFC 3339 section 5.6, RFC 9110 section 5.6.7 (IMF-fixdate), Kubernetes Time and MicroTime (K-LE4: exactly six decimals).
  */
 #ifndef CNI_IAM_BASE_TIMEFMT_H
 #define CNI_IAM_BASE_TIMEFMT_H

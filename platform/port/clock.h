@@ -1,9 +1,9 @@
 /*
  * clock.h - port: what time it is, and timers.
  *
- * Model: two clocks. `wall_ms` is what goes into objects and signatures; `boot_ms` (CLOCK_BOOTTIME: counts suspend) is
- * what every wait, lease and age is measured with, so that a jump of the wall clock changes nothing (K-LE1). Timers
- * fire once, from the event loop. timer_start copies nothing; fire is called with arg at or after boot_ms + delay.
+ * Model: two clocks. `wall_ms` is what goes into objects and signatures; `boot_ms` (CLOCK_BOOTTIME: counts suspend) is what every
+ * wait, lease and age is measured with, so that a jump of the wall clock changes nothing (K-LE1).
+ * Timers fire once, from the event loop. timer_start copies nothing; fire is called with arg at or after boot_ms + delay.
  */
 #ifndef CNI_IAM_PORT_CLOCK_H
 #define CNI_IAM_PORT_CLOCK_H

@@ -1,22 +1,22 @@
 /*
  * effect.h - effects as data: every call that the operator makes to Kubernetes or AWS is one value of this type.
  *
- * Model: kind + named string arguments + an optional body. The table in effect.c gives each kind its service, operation
- * and class. Reconcilers make effects, the driver journals and performs them through an `effector`, printers describe
- * them, and their canonical key identifies the matching observation. An effect never holds a secret (S10).
+ * Model: kind + named string arguments + an optional body. The table in effect.c gives each kind its service, operation and
+ * class. Reconcilers make effects, the driver journals and performs them through an `effector`, printers describe them, and
+ * their canonical key identifies the matching observation. An effect never holds a secret (S10).
  *
  * Arguments by service:
  *   IAM, STS, EC2  the wire parameters themselves: {"RoleName","x"}, {"Tags.member.1.Key","k"} (aws.md 1.1)
- *   EKS            URI labels and query parameters by their model names ("name", "clusterName", "addonName",
- * "nodegroupName", "namespace", "serviceAccount"); body = JSON when the operation has one Kubernetes     "resource"
- * (plural, e.g. "serviceaccounts"), "namespace", "name", and where the verb takes them: "labelSelector",
- * "fieldSelector", "fieldManager", "force" ("true"), "dryRun" ("All"), "uid", "resourceVersion" (preconditions); body =
- * the JSON document PROVE_ROLE     "RoleArn", "Namespace", "ServiceAccount", "Audience", "Region"
+ *   EKS            URI labels and query parameters by their model names ("name", "clusterName", "addonName", "nodegroupName",
+ *                  "namespace", "serviceAccount"); body = JSON when the operation has one
+ *   Kubernetes     "resource" (plural, e.g. "serviceaccounts"), "namespace", "name", and where the verb takes them:
+ *                  "labelSelector", "fieldSelector", "fieldManager", "force" ("true"), "dryRun" ("All"), "uid", "resourceVersion"
+ *                  (preconditions); body = the JSON document
+ *   PROVE_ROLE     "RoleArn", "Namespace", "ServiceAccount", "Audience", "Region"
  *
- * Results: a JSON value in the operation's own wire names. IAM/STS: the content of <XResult> with member lists as
- * arrays and policy documents already percent-decoded to JSON text; EC2: the content of the root element; EKS and
- * Kubernetes: the body. Pages are merged by the effector. Numbers and booleans of XML stay strings (json_bool reads
- * them).
+ * Results: a JSON value in the operation's own wire names. IAM/STS: the content of <XResult> with member lists as arrays and
+ * policy documents already percent-decoded to JSON text; EC2: the content of the root element; EKS and Kubernetes: the body.
+ * Pages are merged by the effector. Numbers and booleans of XML stay strings (json_bool reads them).
  *
  * Ownership: effects live in the arena they were made in; effect_dup copies into another.
  * Errors: none here; a performed effect yields a struct error.   Bounds: EFFECT_ARGS_MAX arguments.
@@ -40,12 +40,10 @@ enum effect_service {
     SERVICE_STS,
     SERVICE_EKS,
     SERVICE_EC2,
-    SERVICE_PROOF /* composite: TokenRequest, AssumeRoleWithWebIdentity, EC2; its secrets never leave the platform layer
-                   */
+    SERVICE_PROOF /* composite: TokenRequest, AssumeRoleWithWebIdentity, EC2; its secrets never leave the platform layer */
 };
 
-/* READ may be done in any mode; WRITE changes the world; DESTRUCTIVE takes something away (needs a live guard directly
- * before it). */
+/* READ may be done in any mode; WRITE changes the world; DESTRUCTIVE takes something away (needs a live guard directly before it). */
 enum effect_class { EFFECT_READ, EFFECT_WRITE, EFFECT_DESTRUCTIVE };
 
 /* X(kind, service, "Operation", class) */

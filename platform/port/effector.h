@@ -1,11 +1,11 @@
 /*
  * effector.h - port: performs effects.
  *
- * Model: submit starts the call; `done` is called exactly once, from the event loop, never from inside submit. The
- * effector retries only what is safe to retry (reads; writes that were surely not sent; throttling before the call was
- * accepted) and reports every unknown outcome as such (S7). Ownership: the effect is copied by submit; the result is
- * lent to `done`, which takes `value` by setting it to NULL. Errors: all through the result. After cancel, `done` is
- * not called any more.
+ * Model: submit starts the call; `done` is called exactly once, from the event loop, never from inside submit. The effector
+ * retries only what is safe to retry (reads; writes that were surely not sent; throttling before the call was accepted) and
+ * reports every unknown outcome as such (S7).
+ * Ownership: the effect is copied by submit; the result is lent to `done`, which takes `value` by setting it to NULL.
+ * Errors: all through the result. After cancel, `done` is not called any more.
  */
 #ifndef CNI_IAM_PORT_EFFECTOR_H
 #define CNI_IAM_PORT_EFFECTOR_H

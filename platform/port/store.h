@@ -1,11 +1,9 @@
 /*
- * store.h - port: the cache and journal on disk. Never the truth (S11): every call may do nothing, every read may find
- * nothing.
+ * store.h - port: the cache and journal on disk. Never the truth (S11): every call may do nothing, every read may find nothing.
  *
- * Model: informer snapshots (warm start), the last AWS observations, an intent before every AWS write, an audit
- * history. Reads call back with what is there; a caller must behave the same, only slower, when nothing comes.
- * Ownership: everything is borrowed for the call.   Errors: none by design: the store counts them (store_errors) and
- * goes on without.
+ * Model: informer snapshots (warm start), the last AWS observations, an intent before every AWS write, an audit history.
+ * Reads call back with what is there; a caller must behave the same, only slower, when nothing comes.
+ * Ownership: everything is borrowed for the call.   Errors: none by design: the store counts them (store_errors) and goes on without.
  */
 #ifndef CNI_IAM_PORT_STORE_H
 #define CNI_IAM_PORT_STORE_H
@@ -36,8 +34,7 @@ struct store_audit {
 
 struct store {
     void *ctx;
-    /* Informer snapshots: one call per object between begin and commit. `cluster` is the kube-system namespace's uid.
-     */
+    /* Informer snapshots: one call per object between begin and commit. `cluster` is the kube-system namespace's uid. */
     void (*snapshot_begin)(void *ctx, const char *cluster, const char *resource, const char *resource_version);
     void (*snapshot_put)(void *ctx, const char *key, const char *resource_version, const char *json_text);
     void (*snapshot_commit)(void *ctx);

@@ -1,12 +1,12 @@
 /*
  * watch_source.h - port: LIST pages and WATCH streams of one Kubernetes resource.
  *
- * Model: the informer says what to ask, the source asks it and hands back bytes. No policy here: retries,
- * resourceVersion rules and backoff are the watch machine's. Callbacks come from the event loop, never from inside
- * list/watch. For a watch: on_open at most once (headers with 200), on_line for every complete line, on_end exactly
- * once (error NULL: the server ended it cleanly). For a list: on_list exactly once. A partial last line is never
- * delivered. After close no callback comes. Bounds: WATCH_LINE_MAX bytes a line (real-apiserver.md 2: objects grow
- * sixfold by escaping); beyond it the watch ends with ERR_TOO_LARGE.
+ * Model: the informer says what to ask, the source asks it and hands back bytes. No policy here: retries, resourceVersion rules and
+ * backoff are the watch machine's.
+ * Callbacks come from the event loop, never from inside list/watch. For a watch: on_open at most once (headers with 200), on_line for
+ * every complete line, on_end exactly once (error NULL: the server ended it cleanly). For a list: on_list exactly once.
+ * A partial last line is never delivered. After close no callback comes.
+ * Bounds: WATCH_LINE_MAX bytes a line (real-apiserver.md 2: objects grow sixfold by escaping); beyond it the watch ends with ERR_TOO_LARGE.
  */
 #ifndef CNI_IAM_PORT_WATCH_SOURCE_H
 #define CNI_IAM_PORT_WATCH_SOURCE_H

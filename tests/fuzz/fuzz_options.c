@@ -1,5 +1,4 @@
-/* fuzz_options.c - the command line and the environment: any bytes give options or a sentence, never both or neither.
- */
+/* fuzz_options.c - the command line and the environment: any bytes give options or a sentence, never both or neither. */
 #include <assert.h>
 #include <string.h>
 

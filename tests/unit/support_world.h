@@ -1,6 +1,6 @@
 /*
- * support_world.h - a small cluster and account for the tests of the pure core: it answers effects, moves on a virtual
- * clock, and judges after every change whether a running aws-node pod lost permissions because of us (S1).
+ * support_world.h - a small cluster and account for the tests of the pure core: it answers effects, moves on a virtual clock, and judges
+ * after every change whether a running aws-node pod lost permissions because of us (S1).
  *
  * It shares no decision with reconcilers/: permissions are answered from its own tables.
  */
@@ -103,8 +103,7 @@ struct sim {
     int fail_count;
     const char *fail_match; /* only calls that are described with this; NULL: all of the kind */
     bool fail_after_commit;
-    int crash_at; /* the n-th step from now ends the process: before it (its write is lost), or after it (its answer is)
-                   */
+    int crash_at; /* the n-th step from now ends the process: before it (its write is lost), or after it (its answer is) */
     bool crash_after;
     const struct effect *last_effect;
     struct error last_error;
@@ -133,8 +132,8 @@ bool sim_pod_permitted(struct sim *s, const struct sim_pod *p);
 #define SIM_OTHER_POLICY "arn:aws:iam::" SIM_ACCOUNT ":policy/extra"
 #define SIM_IPV6_SUFFIX "-ipv6"
 
-/* A cluster of `nodes` nodes on one node role with the managed CNI policy, a self-managed aws-node, spec as JSON text
- * ("{}" for all defaults). Waits of the spec are as given. */
+/* A cluster of `nodes` nodes on one node role with the managed CNI policy, a self-managed aws-node, spec as JSON text ("{}" for all
+ * defaults). Waits of the spec are as given. */
 void sim_init(struct sim *s, int nodes, const char *spec_json);
 void sim_done(struct sim *s);
 void sim_set_spec(struct sim *s, const char *spec_json);
@@ -142,8 +141,7 @@ void sim_annotate_binding(struct sim *s, const char *key, const char *value);
 void sim_delete_binding(struct sim *s);
 void sim_restart_operator(struct sim *s); /* forgets everything that is not in the world */
 
-/* One decision with its reads, its status write and at most one step. Returns the milliseconds to wait before the next
- * (0: a step was done). */
+/* One decision with its reads, its status write and at most one step. Returns the milliseconds to wait before the next (0: a step was done). */
 int64_t sim_pass(struct sim *s);
 /* Passes and time until `for_ms` have gone by. */
 void sim_run(struct sim *s, int64_t for_ms);
