@@ -136,6 +136,7 @@ static void judge(struct sim *s, bool by_us, const char *what) {
     }
     if (unready > s->max_unready)
         s->max_unready = unready;
+    s->webhook_down_ms = s->webhook_up ? 0 : (s->webhook_down_ms ? s->webhook_down_ms : s->now_ms);
     sim_judge_proofs(s);
 }
 
@@ -173,6 +174,11 @@ void sim_new_pod(struct sim *s, int node) {
         return;
     }
     abort(); /* too many pods for SIM_PODS_MAX */
+}
+
+void sim_informers_sleep(struct sim *s) {
+    memcpy(s->seen, s->pods, sizeof s->seen);
+    s->informers_sleep = true;
 }
 
 static void delete_pod(struct sim *s, struct sim_pod *p) {
@@ -266,7 +272,8 @@ static const char *pod_json(struct arena *a, const struct sim_pod *p) {
 
 static const char *node_json(const struct sim *s, struct arena *a, int i) {
     const char *fargate = s->fargate ? ",\"eks.amazonaws.com/compute-type\":\"fargate\"" : "";
-    const char *provider = s->no_provider_id ? "" : arena_printf(a, "aws:///us-west-2a/i-%017d", i);
+    const char *provider =
+        s->no_provider_id || s->unknown_node == i + 1 ? "" : arena_printf(a, "aws:///us-west-2a/i-%017d", i);
     return arena_printf(
         a,
         "{\"metadata\":{\"name\":\"node-%d\",\"uid\":\"node-uid-%d\",\"resourceVersion\":\"1\",\"labels\":{"
@@ -814,9 +821,10 @@ static void frame_objects(struct sim *s, struct frame *f) {
         f->ds = daemon_set_decode(j, &err);
         json_free(j);
     }
+    const struct sim_pod *pods = s->informers_sleep ? s->seen : s->pods;
     for (int i = 0; i < SIM_PODS_MAX; i++)
-        if (s->pods[i].exists)
-            f->pods[f->w.npods++] = decode_pod(f->a, &s->pods[i]);
+        if (pods[i].exists)
+            f->pods[f->w.npods++] = decode_pod(f->a, &pods[i]);
     for (int i = 0; i < s->nnodes; i++) {
         if (s->node_gone[i])
             continue;
@@ -907,6 +915,8 @@ static void write_status(struct sim *s, struct frame *f, const struct cib_status
     const json *now = json_get(object, "status");
     if (!now || !json_equal(now, next)) {
         s->status_writes++;
+        if (s->epoch > s->highest_epoch)
+            s->highest_epoch = s->epoch;
         json_add_item(object, "status", next);
         char *text = json_print(object);
         assert(strlen(text) < sizeof s->binding_json);
