@@ -86,7 +86,8 @@ static bool approved(struct ctx *c) {
 
 static void accept_approval(struct ctx *c) {
     const char *digest = c->s->plan.digest;
-    bool first = c->s->approval.digest == NULL && !c->s->guard.fired;
+    /* Until the first detachment is over: what it covers may still change, as node roles come to be known. */
+    bool first = !c->s->approval.used && !c->s->guard.fired;
     bool automatic = c->spec->node_role.detach == CIB_DETACH_AUTOMATIC && first;
     if (!digest || approved(c) || (!automatic && !str_eq(c->b->approve, digest)))
         return;

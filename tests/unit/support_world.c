@@ -102,6 +102,8 @@ static bool grants(const struct sim *s, const struct sim_role *r) {
     if (!r || r->denied)
         return false;
     return enforced(s, r, SIM_CNI_POLICY) || (s->policy.exists && enforced(s, r, s->policy.arn)) ||
+           (s->other_policy && enforced(s, r, SIM_OTHER_POLICY) &&
+            strstr(s->other_policy, "AssignPrivateIpAddresses")) ||
            strstr(r->inline_policy, "AssignPrivateIpAddresses");
 }
 
@@ -352,7 +354,8 @@ static json *role_json(struct sim_role *r) {
     json_add_str(j, "Arn", r->arn);
     json_add_str(j, "RoleId", "AROAEXAMPLE");
     json_add_str(j, "AssumeRolePolicyDocument", r->trust);
-    json_add_str(j, "MaxSessionDuration", "3600");
+    json_add_str(j, "MaxSessionDuration", r->max_session[0] ? r->max_session : "3600");
+    json_add_str(j, "Description", r->description);
     json_add_item(j, "Tags", tags_json(r->tags, r->ntags));
     if (r->boundary[0])
         json_add_str(json_add_object(j, "PermissionsBoundary"), "PermissionsBoundaryArn", r->boundary);
@@ -519,7 +522,9 @@ static json *answer_iam_read(struct sim *s, struct arena *a, const struct effect
     case EFFECT_IAM_GET_INSTANCE_PROFILE: {
         int index = atoi(effect_arg(e, "InstanceProfileName") + strlen("profile-"));
         json *v = json_object(), *profile = json_add_object(v, "InstanceProfile");
-        json_push(json_add_array(profile, "Roles"), role_json(&s->roles[index]));
+        json *roles = json_add_array(profile, "Roles");
+        if (!s->profile_is_empty || index == 0)
+            json_push(roles, role_json(&s->roles[index]));
         return v;
     }
     case EFFECT_IAM_LIST_INSTANCE_PROFILES_FOR_ROLE:
@@ -534,7 +539,7 @@ static json *answer_iam_read(struct sim *s, struct arena *a, const struct effect
         if (!s->policy.exists || !str_eq(effect_arg(e, "PolicyArn"), s->policy.arn))
             return not_found(err, "policy");
         json *v = json_object(), *p = json_add_object(v, "Policy");
-        int attached = 0;
+        int attached = s->policy_used_elsewhere;
         for (int i = 0; i < SIM_ROLES_MAX; i++)
             attached += s->roles[i].exists && sim_role_has(&s->roles[i], s->policy.arn);
         json_add_str(p, "DefaultVersionId", "v1");
@@ -609,6 +614,8 @@ static json *create_role(struct sim *s, const struct effect *e, struct error *er
         snprintf(r->arn, sizeof r->arn, "arn:aws:iam::" SIM_ACCOUNT ":role%s%s", str_or(effect_arg(e, "Path"), "/"),
                  effect_arg(e, "RoleName"));
         snprintf(r->trust, sizeof r->trust, "%s", effect_arg(e, "AssumeRolePolicyDocument"));
+        snprintf(r->description, sizeof r->description, "%s", str_or(effect_arg(e, "Description"), ""));
+        snprintf(r->max_session, sizeof r->max_session, "%s", str_or(effect_arg(e, "MaxSessionDuration"), "3600"));
         tags_from(e, r->tags, &r->ntags);
         json *v = json_object();
         json_add_item(v, "Role", role_json(r));
@@ -716,6 +723,8 @@ static json *apply_iam(struct sim *s, const struct effect *e, struct error *err)
         r->trust_ms = s->now_ms;
         return NULL;
     case EFFECT_IAM_UPDATE_ROLE:
+        snprintf(r->description, sizeof r->description, "%s", str_or(effect_arg(e, "Description"), ""));
+        snprintf(r->max_session, sizeof r->max_session, "%s", effect_arg(e, "MaxSessionDuration"));
         return NULL;
     case EFFECT_IAM_PUT_ROLE_BOUNDARY:
         snprintf(r->boundary, sizeof r->boundary, "%s", effect_arg(e, "PermissionsBoundary"));

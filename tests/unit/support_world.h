@@ -37,6 +37,7 @@ struct sim_role {
     bool denied;      /* an explicit deny somewhere: no permission whatever is attached */
     char boundary[128];
     char inline_policy[512];
+    char description[128], max_session[16];
 };
 
 struct sim_pod {
@@ -123,9 +124,11 @@ struct sim {
     int64_t proven_since_ms, started_ms, probed_ms[SIM_ROLES_MAX];
     int64_t read_ms[EFFECT_KIND_COUNT], listed_pods_ms, listed_nodes_ms;
     bool foreign_declared;
-    int unknown_node;        /* n: node n-1 has no providerID */
-    int64_t webhook_down_ms; /* since when it does not inject; 0: it does */
-    bool informers_sleep;    /* the operator sees the pods as they were */
+    bool policy_used_elsewhere; /* the customer policy is attached to a role of others */
+    bool profile_is_empty;      /* the second node's instance profile has no role */
+    int unknown_node;           /* n: node n-1 has no providerID */
+    int64_t webhook_down_ms;    /* since when it does not inject; 0: it does */
+    bool informers_sleep;       /* the operator sees the pods as they were */
     struct sim_pod seen[SIM_PODS_MAX];
 };
 
