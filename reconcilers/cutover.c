@@ -66,9 +66,10 @@ static const char *approval_digest(struct ctx *c) {
         for (size_t j = 0; j < r->detached.n; j++)
             if (!strlist_has(&policies, r->detached.v[j]))
                 strlist_add(&policies, r->detached.v[j], c->a);
+        if (policies.n == 0)
+            continue;
         qsort(policies.v, policies.n, sizeof *policies.v, by_text);
-        if (policies.n)
-            strlist_add(&parts, arena_printf(c->a, "%s: %s", r->arn, strlist_join(&policies, ",", c->a)), c->a);
+        strlist_add(&parts, arena_printf(c->a, "%s: %s", r->arn, strlist_join(&policies, ",", c->a)), c->a);
     }
     if (parts.n == 0)
         return NULL;
