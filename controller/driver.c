@@ -187,6 +187,7 @@ static void audit(struct driver *d, const struct decision_record *record) {
     if (!d->o.store)
         return;
     const struct step *s = record->step;
+    assert(s);
     struct store_audit entry = {.wall_ms = wall(d),
                                 .binding_uid = d->world.binding->uid,
                                 .effect = effect_describe(s->effect, d->arena),

@@ -2,9 +2,11 @@
  * driver.h - runs the pure core: observe, decide, report, act; one pass at a time (reconcilers/reconcile.h says the
  * contract).
  *
- *   IDLE -> collect -> DECIDE -> reads? -> READING -> DECIDE ... -> status to write? -> WRITING_STATUS -> step? ->
- * ACTING ^ |
- *    +--------------------------------------------------------------------------------------------------------------+
+ *   IDLE -> collect -> DECIDE -> reads? -> READING -+
+ *    ^                  ^  ^                        |
+ *    |                  |  +------------------------+
+ *    |                  +- status to write? -> WRITING_STATUS -> step? -> ACTING -+
+ *    +--------------------------------------------------------------------------+
  *
  * Model: the queue gives a key; the pass freezes what the informers know (collect), asks the core, performs what it
  * asks for through the effector. A status is written before the step that it announces, only when it differs from what

@@ -279,9 +279,7 @@ static void leaving_answered(struct leader *l, enum asking asked, json *value, c
         return;
     }
     json_free(value);
-    if (asked == RELEASING && err->code == ERR_NONE)
-        leave(l);
-    else if (asked == GETTING && err->code == ERR_NOT_FOUND)
+    if ((asked == RELEASING && err->code == ERR_NONE) || (asked == GETTING && err->code == ERR_NOT_FOUND))
         leave(l);
     else if (err->code == ERR_NONE)
         send_get(l);

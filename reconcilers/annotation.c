@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "reconcilers/context.h"
+#include "reconcilers/guard_switch.h"
 
 #define ROLE_ARN_ANNOTATION "eks.amazonaws.com/role-arn"
 #define STS_ANNOTATION "eks.amazonaws.com/sts-regional-endpoints"
@@ -65,7 +66,7 @@ static void count_flip(struct ctx *c) {
 /* Another role than the one that the detachment stood on: a pod that the webhook misses on the way needs its node role. */
 static bool return_path_stands(struct ctx *c) {
     const char *annotated = c->s->rollout.role_arn;
-    if (!annotated || str_eq(annotated, c->role_arn))
+    if (GUARD(role_change_restores_first, !annotated || str_eq(annotated, c->role_arn)))
         return true;
     return plan_reattach(c, G4, "aws-node goes to another role") && soak_reattached(c);
 }
@@ -77,7 +78,7 @@ static bool plan_write(struct ctx *c) {
                          "EKS itself owns the annotation %s of kube-system/aws-node (now %s); set the role through the "
                          "add-on instead",
                          ROLE_ARN_ANNOTATION, str_or(sa->role_arn, "empty"));
-    if (fighting(c))
+    if (!GUARD(nobody_fights_back, !fighting(c)))
         return ctx_stall(c, G4, REASON_CONFLICT,
                          "the annotation %s of kube-system/aws-node was changed back three times in ten minutes (field "
                          "managers: %s); "
@@ -112,7 +113,7 @@ static bool wait_for_injection(struct ctx *c) {
     int64_t now = c->w->now_boot_ms;
     if (!dry_run_role(c, G4, POLL_MS, &role))
         return false;
-    if (!str_eq(role, c->role_arn)) {
+    if (!GUARD(injection_is_seen, str_eq(role, c->role_arn))) {
         c->p->annotated_boot_ms = 0;
         if (c->p->uninjected_boot_ms == 0)
             c->p->uninjected_boot_ms = now;

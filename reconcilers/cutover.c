@@ -15,7 +15,7 @@
 
 static bool role_is_in_scope(const struct ctx *c, const struct node_role_fact *r) {
     const struct strlist *only = &c->spec->node_role.role_arns;
-    return only->n == 0 || strlist_has(only, r->arn);
+    return GUARD(node_role_is_listed, only->n == 0 || strlist_has(only, r->arn));
 }
 
 static struct node_role_fact *fact_of(struct ctx *c, const char *arn) {
@@ -66,9 +66,10 @@ static const char *approval_digest(struct ctx *c) {
         for (size_t j = 0; j < r->detached.n; j++)
             if (!strlist_has(&policies, r->detached.v[j]))
                 strlist_add(&policies, r->detached.v[j], c->a);
+        if (policies.n == 0)
+            continue;
         qsort(policies.v, policies.n, sizeof *policies.v, by_text);
-        if (policies.n)
-            strlist_add(&parts, arena_printf(c->a, "%s: %s", r->arn, strlist_join(&policies, ",", c->a)), c->a);
+        strlist_add(&parts, arena_printf(c->a, "%s: %s", r->arn, strlist_join(&policies, ",", c->a)), c->a);
     }
     if (parts.n == 0)
         return NULL;
@@ -86,7 +87,8 @@ static bool approved(struct ctx *c) {
 
 static void accept_approval(struct ctx *c) {
     const char *digest = c->s->plan.digest;
-    bool first = c->s->approval.digest == NULL && !c->s->guard.fired;
+    /* Until the first detachment is over: what it covers may still change, as node roles come to be known. */
+    bool first = !c->s->approval.used && !c->s->guard.fired;
     bool automatic = c->spec->node_role.detach == CIB_DETACH_AUTOMATIC && first;
     if (!digest || approved(c) || (!automatic && !str_eq(c->b->approve, digest)))
         return;
@@ -150,7 +152,7 @@ static bool live_pods_proven(struct ctx *c, size_t *count) {
         struct error err;
         struct pod_view *p = pod_decode(it, &err);
         const char *why = p ? NULL : arena_printf(c->a, "a pod can not be read: %s", err.message);
-        bool good = p && pod_has_target(c, p, &why);
+        bool good = GUARD(live_pods_are_proven, p && pod_has_target(c, p, &why));
         pod_free(p);
         if (!good)
             return ctx_wait(c, G7, REASON_PODS_UNPROVEN, POLL_MS, "live check: %s", why);
@@ -174,15 +176,13 @@ static bool live_nodes_covered(struct ctx *c, size_t pods) {
         node_free(n);
     }
     /* S14: an empty answer is no reason to take anything away. */
-    if (!GUARD(absence_is_not_intent, nodes > 0))
-        return ctx_wait(c, G7, REASON_NO_NODES, RETRY_MS, "live check: no node was listed");
-    if (!GUARD(every_node_has_a_pod, pods >= nodes && nodes == c->nnodes))
+    if (!GUARD(every_node_has_a_pod, nodes > 0 && pods >= nodes && nodes == c->nnodes))
         return ctx_wait(c, G7, REASON_PODS_UNPROVEN, POLL_MS, "live check: %zu nodes, %zu proven pods", nodes, pods);
     return true;
 }
 
 static bool check_consumers(struct ctx *c, struct node_role_fact *r, bool asked) {
-    if (!c->roles_known)
+    if (!GUARD(every_node_role_is_known, c->roles_known))
         return ctx_stall(c, G7, REASON_CONSUMER_UNKNOWN,
                          "%s: what is not known counts as a consumer of the node role; correct it",
                          c->roles_unknown_why);
@@ -191,7 +191,7 @@ static bool check_consumers(struct ctx *c, struct node_role_fact *r, bool asked)
     struct cib_node_role *s = ctx_status_role(c, r->arn, true);
     if (s)
         s->consumers_known = true;
-    if (GUARD(foreign_consumer, r->foreign == NULL))
+    if (GUARD(no_foreign_consumer, r->foreign == NULL))
         return true;
     const char *text = arena_printf(
         c->a, "%s; move it to a role of its own, or declare it in spec.nodeRole.foreignConsumers", r->foreign);
@@ -210,7 +210,7 @@ static bool soaked(struct ctx *c) {
     if (p->soak_first_boot_ms == 0 || now - p->soak_last_boot_ms > gap)
         p->soak_first_boot_ms = now;
     p->soak_last_boot_ms = now;
-    if (GUARD(soak, now - p->soak_first_boot_ms >= need))
+    if (GUARD(proofs_have_soaked, now - p->soak_first_boot_ms >= need))
         return true;
     int64_t left = need - (now - p->soak_first_boot_ms);
     return ctx_wait(c, G7, REASON_SOAKING, left < 10000 ? left : 10000,
@@ -218,7 +218,7 @@ static bool soaked(struct ctx *c) {
 }
 
 static bool may_be_asked(struct ctx *c) {
-    if (!GUARD(guard_independent, c->w->config->guard_independent))
+    if (!GUARD(guard_is_independent, c->w->config->guard_independent))
         return ctx_stall(c, G7, REASON_GUARD_NOT_INDEPENDENT,
                          "%s: a guard that needs the CNI can not save it; run the operator with hostNetwork: true "
                          "(manifests/base), on Fargate, "
@@ -287,12 +287,12 @@ static void detach(struct ctx *c, const struct node_role_fact *r, const char *po
 
 static bool act(struct ctx *c, struct node_role_fact *r) {
     const char *policy = r->attached.v[0];
-    if (!GUARD(attach_probe, attach_was_probed(c, r->name, policy))) {
+    if (!GUARD(attach_is_probed, attach_was_probed(c, r->name, policy))) {
         ctx_step(c, G7, effect_attach(c, r->name, policy), "proves that the policy could be attached again",
                  "~ probe: attach %s to node role %s (it is attached)", policy, r->name);
         return ctx_wait(c, G7, REASON_DETACHING, 0, "proving that %s may be attached again to %s", policy, r->name);
     }
-    if (!role_is_tagged(c, r->name, policy)) {
+    if (!GUARD(prior_state_is_tagged, role_is_tagged(c, r->name, policy))) {
         if (c->missing_reads)
             return false;
         ctx_step(c, G7,
@@ -409,7 +409,7 @@ bool plan_cutover(struct ctx *c) {
         return done;
     }
     accept_approval(c);
-    bool asked = approved(c);
+    bool asked = GUARD(detachment_is_approved, approved(c));
     bool clear = may_be_asked(c) && check_consumers(c, r, asked);
     describe_roles(c);
     if (!clear) {

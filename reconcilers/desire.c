@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "reconcilers/context.h"
+#include "reconcilers/guard_switch.h"
 
 static bool desire_role_name(struct ctx *c) {
     const struct cib_spec *spec = c->spec;
@@ -18,7 +19,7 @@ static bool desire_role_name(struct ctx *c) {
 
 static bool check_path(struct ctx *c) {
     const char *allowed = str_or(c->w->config->role_path, "/");
-    if (c->spec->role.management == CIB_REFERENCE || str_has_prefix(c->role_path, allowed))
+    if (GUARD(role_path_is_allowed, c->spec->role.management == CIB_REFERENCE || str_has_prefix(c->role_path, allowed)))
         return true;
     return ctx_stall(c, G2, REASON_ROLE_PATH_REFUSED,
                      "spec.role.path %s is outside of the operator's --role-path %s; use a path below it", c->role_path,
@@ -46,7 +47,7 @@ bool desire_role(struct ctx *c) {
         return false;
     const struct strlist *named = &c->spec->permissions.policy_arns;
     for (size_t i = 0; i < named->n; i++) {
-        if (!policy_is_allowed(c, named->v[i]))
+        if (!GUARD(policy_is_allowed, policy_is_allowed(c, named->v[i])))
             return ctx_stall(c, G2, REASON_POLICY_NOT_ALLOWED,
                              "spec.permissions.policyARNs names %s, which the operator's --allowed-policy-arns does "
                              "not list; add it "

@@ -99,9 +99,9 @@ static const char *tag_value(const json *tags, const char *key) {
 }
 
 static bool tags_are_ours(const struct ctx *c, const json *tags) {
-    return GUARD(live_tags, str_eq(tag_value(tags, TAG_MANAGED_BY), TAG_MANAGED_BY_VALUE) &&
-                                str_eq(tag_value(tags, TAG_CLUSTER), c->cluster_arn) &&
-                                str_eq(tag_value(tags, TAG_BINDING), c->b->name));
+    return GUARD(live_tags_are_ours, str_eq(tag_value(tags, TAG_MANAGED_BY), TAG_MANAGED_BY_VALUE) &&
+                                         str_eq(tag_value(tags, TAG_CLUSTER), c->cluster_arn) &&
+                                         str_eq(tag_value(tags, TAG_BINDING), c->b->name));
 }
 
 static bool working(struct ctx *c, const char *what) {
@@ -143,7 +143,7 @@ static bool detach_from_role(struct ctx *c, bool *others) {
 
 static bool cleanup_own_role(struct ctx *c, const char *document, const struct trust_want *w) {
     struct trust_report r;
-    if (!trust_examine(document, w, &r, c->a) || r.foreign > 0)
+    if (!GUARD(role_is_trusted_by_nobody_else, trust_examine(document, w, &r, c->a) && r.foreign == 0))
         return withdraw_statement(c, document);
     bool others = false;
     if (!detach_from_role(c, &others))
@@ -268,7 +268,7 @@ static bool cleanup_provider(struct ctx *c) {
     const char *user = provider_user(c, &asked);
     if (!asked)
         return false;
-    if (!GUARD(provider_is_shared, user == NULL)) {
+    if (!GUARD(provider_is_unused, user == NULL)) {
         ctx_note(c, false, "ProviderRetained", "Delete", "IAM OIDC provider %s stays: %s", c->provider_arn, user);
         return true;
     }

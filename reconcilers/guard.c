@@ -56,6 +56,8 @@ static bool reattach_one(struct ctx *c, enum gate g, struct cib_node_role *r, co
 }
 
 bool plan_reattach(struct ctx *c, enum gate g, const char *why) {
+    if (GUARD(policies_are_back, !ctx_anything_detached(c)))
+        return true;
     for (size_t i = 0; i < c->s->nnode_roles; i++) {
         struct cib_node_role *r = &c->s->node_roles[i];
         struct strlist owed = r->detached;
@@ -152,16 +154,23 @@ static bool answer(struct ctx *c, const char *why) {
     return done;
 }
 
+static const char *alarm(struct ctx *c) {
+    const char *why = pod_on_node_role(c);
+    if (!GUARD(no_pod_on_the_node_role, !why))
+        return why;
+    why = missing_permissions(c, c->p->repair_since_boot_ms != 0 || c->p->failing_since_boot_ms != 0);
+    if (!GUARD(no_pod_reports_missing_permissions, !why))
+        return why;
+    why = unready_too_long(c);
+    return GUARD(no_pod_is_unready_too_long, !why) ? NULL : why;
+}
+
 bool plan_guard(struct ctx *c) {
     if (!ctx_anything_detached(c))
         return true;
     const char *why = c->s->guard.fired ? str_or(c->s->guard.reason, "the guard fired") : NULL;
-    if (!why && GUARD(guard_node_pod, true))
-        why = pod_on_node_role(c);
     if (!why)
-        why = missing_permissions(c, c->p->repair_since_boot_ms != 0 || c->p->failing_since_boot_ms != 0);
-    if (!why)
-        why = unready_too_long(c);
+        why = alarm(c);
     return why ? answer(c, why) : true;
 }
 
@@ -209,7 +218,7 @@ bool judge_injected_pods(struct ctx *c) {
     const char *why = NULL;
     if (c->ntarget == 0 || !judge_role(c, &why))
         return c->ntarget == 0;
-    if (!why)
+    if (GUARD(role_of_injected_pods_works, !why))
         return true;
     int64_t left = broken_grace_ms(c) - (c->w->now_boot_ms - c->p->repair_since_boot_ms);
     if (left > 0) {
@@ -237,7 +246,7 @@ bool judge_consumers(struct ctx *c) {
             continue;
         if (!observe_consumers(c, &c->roles[i], G8))
             return false;
-        if (!c->roles[i].foreign)
+        if (GUARD(no_consumer_came_later, !c->roles[i].foreign))
             continue;
         if (c->p->foreign_since_boot_ms == 0)
             c->p->foreign_since_boot_ms = c->w->now_boot_ms;

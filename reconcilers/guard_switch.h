@@ -1,13 +1,17 @@
 /*
- * guard_switch.h - TESTS ONLY: one guard can be compiled out (cmake -DCNI_IAM_GUARD_OFF=name) to show which invariant it alone keeps.
- * In every other build GUARD(name, condition) is the condition.
+ * guard_switch.h - every guard and gate has a name, and tests can switch one off.
+ *
+ * Model: GUARD(name, condition) is the condition. In a build with CNI_IAM_GUARD_SWITCH (cmake --preset guards, tests only)
+ * it is true without being asked while guard_switched_off holds the name: tests/unit/test_guards.c shows for each which
+ * invariant it alone keeps.
  */
 #ifndef CNI_IAM_RECONCILERS_GUARD_SWITCH_H
 #define CNI_IAM_RECONCILERS_GUARD_SWITCH_H
 
-#ifdef CNI_IAM_GUARD_OFF
+#ifdef CNI_IAM_GUARD_SWITCH
 #include <string.h>
-#define GUARD(name, condition) (strcmp(CNI_IAM_GUARD_OFF, #name) == 0 || (condition))
+extern const char *guard_switched_off; /* NULL: none */
+#define GUARD(name, condition) ((guard_switched_off && strcmp(guard_switched_off, #name) == 0) || (condition))
 #else
 #define GUARD(name, condition) (condition)
 #endif

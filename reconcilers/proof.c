@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "reconcilers/context.h"
+#include "reconcilers/guard_switch.h"
 #include "reconcilers/policy_document.h"
 
 #define PROOFS_NEEDED 3
@@ -33,10 +34,13 @@ static bool proven(const struct ctx *c) {
            p->proof_last_boot_ms - p->proof_first_boot_ms >= window_ms(c);
 }
 
-static const char *denied_action(const json *value) {
-    for (const json *it = json_first(json_get(value, "ec2")); it; it = it->next)
+/* Why the role does not work; NULL: it does, or the answer says nothing about it. */
+static const char *refusal(struct ctx *c, const struct observation *o) {
+    if (o->error.code == ERR_FORBIDDEN || o->error.code == ERR_IDENTITY_TOKEN)
+        return o->error.message;
+    for (const json *it = json_first(json_get(o->value, "ec2")); it; it = it->next)
         if (json_is_string(it) && str_eq(it->valuestring, "denied"))
-            return it->string;
+            return arena_printf(c->a, "ec2:%s is denied to it", it->string);
     return NULL;
 }
 
@@ -73,7 +77,7 @@ static const struct effect *effect_prove(struct ctx *c) {
 /* Directly before a pod is touched: the proof that G3 stands on may be as old as the audit interval. False: a read is
  * missing. */
 bool prove_again(struct ctx *c) {
-    return c->blocked || ctx_read(c, effect_prove(c), 0) != NULL;
+    return c->blocked || GUARD(proof_is_fresh, ctx_read(c, effect_prove(c), 0) != NULL);
 }
 
 bool prove_role(struct ctx *c) {
@@ -92,13 +96,11 @@ bool prove_role(struct ctx *c) {
     const struct observation *o = ctx_read(c, e, age);
     if (!o)
         return false;
-    if (o->error.code == ERR_FORBIDDEN || o->error.code == ERR_IDENTITY_TOKEN)
-        return not_proven(c, o->error.message);
-    if (o->error.code)
+    const char *refused = refusal(c, o);
+    if (!GUARD(role_is_proven, refused == NULL))
+        return not_proven(c, refused);
+    if (o->error.code && !refused)
         return ctx_read_failed(c, G3, e, &o->error);
-    const char *denied = denied_action(o->value);
-    if (denied)
-        return not_proven(c, arena_printf(c->a, "ec2:%s is denied to it", denied));
     count_success(c, o);
     if (!proven(c))
         return ctx_wait(

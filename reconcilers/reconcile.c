@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "reconcilers/context.h"
+#include "reconcilers/guard_switch.h"
 
 static void copy_mutable_status(struct ctx *c) {
     struct cib_status *s = c->s;
@@ -41,7 +42,7 @@ static void begin(struct ctx *c, const struct world *w, const struct progress *p
         memset(c->p, 0, sizeof *c->p);
         str_copy(c->p->binding_uid, sizeof c->p->binding_uid, c->b->uid);
     }
-    c->may_act = c->spec->mode == CIB_MODE_ENFORCE && !c->spec->suspend;
+    c->may_act = GUARD(mode_enforces, c->spec->mode == CIB_MODE_ENFORCE) && !c->spec->suspend;
     /* Until the spec is read anew, the role is the one that the pods were given. */
     c->role_arn = str_or(c->s->rollout.role_arn, c->s->role.arn);
     c->role_name = c->s->role.name;
@@ -182,7 +183,7 @@ static void go_forward(struct ctx *c) {
 }
 
 static bool a_newer_leader_wrote(struct ctx *c) {
-    if (c->w->epoch < 0 || c->s->epoch <= c->w->epoch)
+    if (GUARD(no_newer_leader, c->w->epoch < 0 || c->s->epoch <= c->w->epoch))
         return false; /* below 0: nobody is elected, there is no other */
     c->may_act = false;
     c->s->epoch = c->w->binding->status.epoch;

@@ -55,7 +55,7 @@ bool soak_reattached(struct ctx *c) {
     if (p->restore_boot_ms <= 0)
         p->restore_boot_ms = c->w->now_boot_ms; /* after a restart the wait starts anew */
     int64_t left = (int64_t)c->spec->node_role.soak_seconds * 1000 - (c->w->now_boot_ms - p->restore_boot_ms);
-    if (GUARD(restore_soak, left <= 0))
+    if (GUARD(restored_policy_is_enforced, left <= 0))
         return true;
     return ctx_wait(c, G8, REASON_RESTORING, left,
                     "the policy is attached to the node roles again; waits %d s until IAM enforces it",
@@ -71,7 +71,7 @@ bool node_roles_carry(struct ctx *c, const char **lacks) {
     if (!observe_node_roles(c, G8) || c->missing_reads)
         return false;
     for (size_t i = 0; i < c->nroles; i++)
-        if (!GUARD(restore_node_role_grants, c->roles[i].grants_cni))
+        if (!GUARD(node_roles_grant, c->roles[i].grants_cni))
             *lacks = c->roles[i].arn;
     return true;
 }
@@ -182,5 +182,6 @@ static bool restore_pods(struct ctx *c, enum restore_goal goal) {
 
 bool plan_restore(struct ctx *c, enum restore_goal goal) {
     const char *why = goal == RESTORE_DELETE ? "the binding is being deleted" : "aws-node goes back to the node role";
-    return plan_reattach(c, G7, why) && soak_reattached(c) && restore_annotation(c) && restore_pods(c, goal);
+    return plan_reattach(c, G7, why) && soak_reattached(c) && restore_annotation(c) &&
+           GUARD(pods_are_back, restore_pods(c, goal));
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "reconcilers/context.h"
+#include "reconcilers/guard_switch.h"
 #include "reconcilers/policy_document.h"
 
 static const char *tag_value(const json *tags, const char *key) {
@@ -76,7 +77,7 @@ static bool check_ownership(struct ctx *c, const json *role) {
     const json *tags = json_get(role, "Tags");
     c->role_adopted = str_eq(tag_value(tags, TAG_ADOPTED), "true");
     c->role_ours = tags_say_ours(c, tags);
-    if (c->spec->role.management == CIB_REFERENCE || c->role_ours)
+    if (GUARD(role_is_ours, c->spec->role.management == CIB_REFERENCE || c->role_ours))
         return true;
     if (c->spec->role.management == CIB_MANAGE)
         return ctx_stall(
@@ -109,7 +110,7 @@ static bool plan_trust(struct ctx *c, const json *role) {
                  "role %s also trusts this cluster's provider without an exact sub: any ServiceAccount it allows can "
                  "take the role",
                  c->role_name);
-    if (r.exact && !r.ours_wrong)
+    if (GUARD(trust_is_exact, r.exact && !r.ours_wrong))
         return true;
     if (c->spec->role.management == CIB_REFERENCE)
         return ctx_stall(c, G2, REASON_ROLE_NOT_READY,

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "reconcilers/context.h"
+#include "reconcilers/guard_switch.h"
 
 const struct effect *effect_restart(struct ctx *c, const char *key) {
     json *ds = json_object();
@@ -96,7 +97,7 @@ static bool delete_one(struct ctx *c, const struct pod_fact *f, const char *why,
 
 static bool start_canary(struct ctx *c) {
     bool bootstrap = !c->s->prior.worked && c->nready == 0;
-    if (!bootstrap && (!daemon_set_settled(c) || !pods_all_present(c)))
+    if (!GUARD(canary_waits_for_health, bootstrap || (daemon_set_settled(c) && pods_all_present(c))))
         return ctx_wait(c, G5, REASON_WAITING, POLL_MS,
                         "the DaemonSet is in the middle of a rollout or not healthy; the canary starts when all of its "
                         "pods are Ready");
@@ -153,20 +154,10 @@ static bool follow_rollout(struct ctx *c) {
                     c->npods);
 }
 
-/* Pods that the webhook missed, and all pods of an OnDelete DaemonSet. */
+/* Pods that the webhook missed, and all pods of an OnDelete DaemonSet. G4 has just seen a dry-run pod injected. */
 static bool recreate_stragglers(struct ctx *c) {
     if (!pods_fit(c))
         return follow_rollout(c);
-    const char *role = NULL;
-    if (!dry_run_role(c, G5, POLL_MS, &role))
-        return false;
-    if (!str_eq(role, c->role_arn)) {
-        c->p->retried_boot_ms = 1; /* once it injects again, at once */
-        if (overdue(c, (int)c->ntarget))
-            return webhook_misses(c);
-        return ctx_wait(c, G5, REASON_WAITING_FOR_WEBHOOK, POLL_MS,
-                        "the webhook does not inject now; %zu pods wait for it", c->npods - c->ntarget);
-    }
     if (!may_try_another(c, (int)c->ntarget))
         return webhook_misses(c);
     const struct pod_fact *f = pick_pod(c, is_not_target);
@@ -214,7 +205,7 @@ bool plan_rollout(struct ctx *c) {
         c->blocked = true;
         return false;
     }
-    if (c->ntarget == 0)
+    if (!GUARD(canary_goes_first, c->ntarget > 0))
         return start_canary(c);
     bool restarted = ds->on_delete || str_eq(ds->restarted_for, c->restart_key);
     if (!restarted)
@@ -237,7 +228,7 @@ bool prove_pods(struct ctx *c) {
             return ctx_wait(c, G6, REASON_PODS_UNPROVEN, POLL_MS, "pod %s on node %s: %s", c->pods[i].pod->meta.name,
                             c->pods[i].pod->node, str_or(c->pods[i].defect, "unproven"));
         }
-    if (!pods_all_present(c))
+    if (!GUARD(every_pod_is_ready, pods_all_present(c)))
         return ctx_wait(c, G6, REASON_PODS_UNPROVEN, POLL_MS, "%zu of %d pods are Ready with the role",
                         c->ntarget_ready, ds->desired);
     return ctx_pass(c, G6, REASON_PROVEN, "%zu of %zu pods run with %s", c->ntarget_ready, c->npods, c->role_arn);

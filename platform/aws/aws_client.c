@@ -353,7 +353,7 @@ void aws_client_free(struct aws_client *c) {
         return;
     }
     while (c->operations) {
-        drop(c->operations);
+        drop(c->operations); /* NOLINT(clang-analyzer-unix.Malloc): drop unlinks what it frees */
     }
     credentials_free(c->credentials);
     aws_transport_done(&c->t);

@@ -45,8 +45,9 @@ static void derive(const struct secret *secret, const char *date, const char *re
     unsigned char a[DIGEST_SHA256_BYTES], b[DIGEST_SHA256_BYTES];
     if (!start)
         die("out of memory");
-    memcpy(start, "AWS4", 4);
-    memcpy(start + 4, secret_expose(secret), n + 1);
+    static const char prefix[4] = {'A', 'W', 'S', '4'};
+    memcpy(start, prefix, sizeof prefix);
+    memcpy(start + sizeof prefix, secret_expose(secret), n + 1);
     hmac_text((const unsigned char *)start, n + 4, date, a);
     hmac_text(a, sizeof a, region, b);
     hmac_text(b, sizeof b, service, a);

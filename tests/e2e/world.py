@@ -167,11 +167,16 @@ class World:
             self.flags = list(flags)
         self.killed.clear()
         self.health = f"127.0.0.1:{free_port()}"
-        self.operator = Process("cni-iam", [
-            self.binary, "controller", "--kubeconfig", self.kubeconfig, "--cluster-name", self.aws.cluster, "--region", self.aws.region,
-            "--state-file", self.cp.dir / "state.db", "--health-probe-bind-address", self.health,
-            *self.lease, "--leader-elect-retry-period", "500ms", "--aws-audit-interval", "3s", *self.flags], self.log, env=self.env(), cwd=self.cp.dir)
+        self.operator = self.process("cni-iam", self.health)
         return self.operator
+
+    def process(self, name: str, health: str) -> Process:
+        """A replica with a state of its own."""
+        return Process(name, [
+            self.binary, "controller", "--kubeconfig", self.kubeconfig, "--cluster-name", self.aws.cluster, "--region", self.aws.region,
+            "--state-file", self.cp.dir / f"{name}.db", "--health-probe-bind-address", health, *self.lease,
+            "--leader-elect-retry-period", "500ms", "--aws-audit-interval", "3s", *self.flags],
+            self.cp.logs / f"{name}.log", env=self.env(), cwd=self.cp.dir)
 
     def kill(self, *_: Any) -> None:
         """SIGKILL; may be called from a hook of the proxy."""

@@ -228,6 +228,8 @@ def test_node_agent(cluster, took):
         fresh, = wait_until(agent.refused, 10, "the new pod is held")
         assert fresh != victim
         agent.has_permission = lambda pod: True
+        # The pod itself: the DaemonSet's status may still count it as Ready from before the agent took that away.
+        wait_until(lambda: ready(cluster, fresh), 10, f"{fresh} is Ready")
         cluster.wait_daemonset()
         assert agent.errors == []
     held = cluster.api.get("pods", fresh, "kube-system")

@@ -102,6 +102,8 @@ static bool grants(const struct sim *s, const struct sim_role *r) {
     if (!r || r->denied)
         return false;
     return enforced(s, r, SIM_CNI_POLICY) || (s->policy.exists && enforced(s, r, s->policy.arn)) ||
+           (s->other_policy && enforced(s, r, SIM_OTHER_POLICY) &&
+            strstr(s->other_policy, "AssignPrivateIpAddresses")) ||
            strstr(r->inline_policy, "AssignPrivateIpAddresses");
 }
 
@@ -136,6 +138,7 @@ static void judge(struct sim *s, bool by_us, const char *what) {
     }
     if (unready > s->max_unready)
         s->max_unready = unready;
+    s->webhook_down_ms = s->webhook_up ? 0 : (s->webhook_down_ms ? s->webhook_down_ms : s->now_ms);
     sim_judge_proofs(s);
 }
 
@@ -173,6 +176,11 @@ void sim_new_pod(struct sim *s, int node) {
         return;
     }
     abort(); /* too many pods for SIM_PODS_MAX */
+}
+
+void sim_informers_sleep(struct sim *s) {
+    memcpy(s->seen, s->pods, sizeof s->seen);
+    s->informers_sleep = true;
 }
 
 static void delete_pod(struct sim *s, struct sim_pod *p) {
@@ -266,7 +274,8 @@ static const char *pod_json(struct arena *a, const struct sim_pod *p) {
 
 static const char *node_json(const struct sim *s, struct arena *a, int i) {
     const char *fargate = s->fargate ? ",\"eks.amazonaws.com/compute-type\":\"fargate\"" : "";
-    const char *provider = s->no_provider_id ? "" : arena_printf(a, "aws:///us-west-2a/i-%017d", i);
+    const char *provider =
+        s->no_provider_id || s->unknown_node == i + 1 ? "" : arena_printf(a, "aws:///us-west-2a/i-%017d", i);
     return arena_printf(
         a,
         "{\"metadata\":{\"name\":\"node-%d\",\"uid\":\"node-uid-%d\",\"resourceVersion\":\"1\",\"labels\":{"
@@ -345,7 +354,8 @@ static json *role_json(struct sim_role *r) {
     json_add_str(j, "Arn", r->arn);
     json_add_str(j, "RoleId", "AROAEXAMPLE");
     json_add_str(j, "AssumeRolePolicyDocument", r->trust);
-    json_add_str(j, "MaxSessionDuration", "3600");
+    json_add_str(j, "MaxSessionDuration", r->max_session[0] ? r->max_session : "3600");
+    json_add_str(j, "Description", r->description);
     json_add_item(j, "Tags", tags_json(r->tags, r->ntags));
     if (r->boundary[0])
         json_add_str(json_add_object(j, "PermissionsBoundary"), "PermissionsBoundaryArn", r->boundary);
@@ -512,7 +522,9 @@ static json *answer_iam_read(struct sim *s, struct arena *a, const struct effect
     case EFFECT_IAM_GET_INSTANCE_PROFILE: {
         int index = atoi(effect_arg(e, "InstanceProfileName") + strlen("profile-"));
         json *v = json_object(), *profile = json_add_object(v, "InstanceProfile");
-        json_push(json_add_array(profile, "Roles"), role_json(&s->roles[index]));
+        json *roles = json_add_array(profile, "Roles");
+        if (!s->profile_is_empty || index == 0)
+            json_push(roles, role_json(&s->roles[index]));
         return v;
     }
     case EFFECT_IAM_LIST_INSTANCE_PROFILES_FOR_ROLE:
@@ -527,7 +539,7 @@ static json *answer_iam_read(struct sim *s, struct arena *a, const struct effect
         if (!s->policy.exists || !str_eq(effect_arg(e, "PolicyArn"), s->policy.arn))
             return not_found(err, "policy");
         json *v = json_object(), *p = json_add_object(v, "Policy");
-        int attached = 0;
+        int attached = s->policy_used_elsewhere;
         for (int i = 0; i < SIM_ROLES_MAX; i++)
             attached += s->roles[i].exists && sim_role_has(&s->roles[i], s->policy.arn);
         json_add_str(p, "DefaultVersionId", "v1");
@@ -602,6 +614,8 @@ static json *create_role(struct sim *s, const struct effect *e, struct error *er
         snprintf(r->arn, sizeof r->arn, "arn:aws:iam::" SIM_ACCOUNT ":role%s%s", str_or(effect_arg(e, "Path"), "/"),
                  effect_arg(e, "RoleName"));
         snprintf(r->trust, sizeof r->trust, "%s", effect_arg(e, "AssumeRolePolicyDocument"));
+        snprintf(r->description, sizeof r->description, "%s", str_or(effect_arg(e, "Description"), ""));
+        snprintf(r->max_session, sizeof r->max_session, "%s", str_or(effect_arg(e, "MaxSessionDuration"), "3600"));
         tags_from(e, r->tags, &r->ntags);
         json *v = json_object();
         json_add_item(v, "Role", role_json(r));
@@ -709,6 +723,8 @@ static json *apply_iam(struct sim *s, const struct effect *e, struct error *err)
         r->trust_ms = s->now_ms;
         return NULL;
     case EFFECT_IAM_UPDATE_ROLE:
+        snprintf(r->description, sizeof r->description, "%s", str_or(effect_arg(e, "Description"), ""));
+        snprintf(r->max_session, sizeof r->max_session, "%s", effect_arg(e, "MaxSessionDuration"));
         return NULL;
     case EFFECT_IAM_PUT_ROLE_BOUNDARY:
         snprintf(r->boundary, sizeof r->boundary, "%s", effect_arg(e, "PermissionsBoundary"));
@@ -814,9 +830,10 @@ static void frame_objects(struct sim *s, struct frame *f) {
         f->ds = daemon_set_decode(j, &err);
         json_free(j);
     }
+    const struct sim_pod *pods = s->informers_sleep ? s->seen : s->pods;
     for (int i = 0; i < SIM_PODS_MAX; i++)
-        if (s->pods[i].exists)
-            f->pods[f->w.npods++] = decode_pod(f->a, &s->pods[i]);
+        if (pods[i].exists)
+            f->pods[f->w.npods++] = decode_pod(f->a, &pods[i]);
     for (int i = 0; i < s->nnodes; i++) {
         if (s->node_gone[i])
             continue;
@@ -907,6 +924,8 @@ static void write_status(struct sim *s, struct frame *f, const struct cib_status
     const json *now = json_get(object, "status");
     if (!now || !json_equal(now, next)) {
         s->status_writes++;
+        if (s->epoch > s->highest_epoch)
+            s->highest_epoch = s->epoch;
         json_add_item(object, "status", next);
         char *text = json_print(object);
         assert(strlen(text) < sizeof s->binding_json);

@@ -37,6 +37,7 @@ struct sim_role {
     bool denied;      /* an explicit deny somewhere: no permission whatever is attached */
     char boundary[128];
     char inline_policy[512];
+    char description[128], max_session[16];
 };
 
 struct sim_pod {
@@ -97,7 +98,7 @@ struct sim {
     char binding_json[16384]; /* the object as the API server holds it, status included */
     struct observations *observations;
     struct progress progress;
-    int64_t epoch;
+    int64_t epoch, highest_epoch;
     enum effect_kind fail_kind; /* with fail_code: answers of that kind fail fail_count times */
     enum err_code fail_code;
     int fail_count;
@@ -123,12 +124,19 @@ struct sim {
     int64_t proven_since_ms, started_ms, probed_ms[SIM_ROLES_MAX];
     int64_t read_ms[EFFECT_KIND_COUNT], listed_pods_ms, listed_nodes_ms;
     bool foreign_declared;
+    bool policy_used_elsewhere; /* the customer policy is attached to a role of others */
+    bool profile_is_empty;      /* the second node's instance profile has no role */
+    int unknown_node;           /* n: node n-1 has no providerID */
+    int64_t webhook_down_ms;    /* since when it does not inject; 0: it does */
+    bool informers_sleep;       /* the operator sees the pods as they were */
+    struct sim_pod seen[SIM_PODS_MAX];
 };
 
 /* The judge's part: before a step is done, and after every change of the world. */
 void sim_judge_step(struct sim *s, const struct effect *e);
 void sim_judge_proofs(struct sim *s);
 bool sim_pod_permitted(struct sim *s, const struct sim_pod *p);
+void sim_informers_sleep(struct sim *s);
 #define SIM_OTHER_POLICY "arn:aws:iam::" SIM_ACCOUNT ":policy/extra"
 #define SIM_IPV6_SUFFIX "-ipv6"
 

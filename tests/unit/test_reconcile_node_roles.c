@@ -182,6 +182,18 @@ static void the_guard_must_be_independent(void **state) {
     sim_end(s);
 }
 
+static void an_instance_profile_without_a_role(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_second_node_role(s, 1);
+    s->profile_is_empty = true;
+    sim_expect(s, "Stalled", "True", "ConsumerUnknown", 20 * MINUTES);
+    assert_false(sim_detached(s));
+    s->profile_is_empty = false;
+    sim_expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+    sim_end(s);
+}
+
 /* A pod with the label that is not the DaemonSet's stands for no node. */
 static void a_stray_pod_proves_no_node(void **state) {
     (void)state;
@@ -236,6 +248,7 @@ int main(void) {
         cmocka_unit_test(no_node_is_no_reason),
         cmocka_unit_test(nodes_that_come_after_the_binding),
         cmocka_unit_test(the_guard_must_be_independent),
+        cmocka_unit_test(an_instance_profile_without_a_role),
         cmocka_unit_test(a_stray_pod_proves_no_node),
         cmocka_unit_test(a_pod_with_a_key_of_its_own_is_not_proven),
         cmocka_unit_test(a_gap_starts_the_soak_anew),

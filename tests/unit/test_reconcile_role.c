@@ -255,8 +255,94 @@ static void a_prior_role_comes_back(void **state) {
     sim_end(s);
 }
 
+#define CNI_ACTIONS                                                                                                    \
+    "\"ec2:AssignPrivateIpAddresses\",\"ec2:AttachNetworkInterface\",\"ec2:CreateNetworkInterface\","                  \
+    "\"ec2:DeleteNetworkInterface\",\"ec2:Describe*\",\"ec2:DetachNetworkInterface\",\"ec2:CreateTags\","              \
+    "\"ec2:ModifyNetworkInterfaceAttribute\",\"ec2:UnassignPrivateIpAddresses\""
+#define OWN_POLICY "\"permissions\":{\"policyARNs\":[\"" SIM_OTHER_POLICY "\"]},"
+
+static void existing_policies_instead_of_ours(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK_WITH(OWN_POLICY, ""));
+    const char *allowed[] = {SIM_CNI_POLICY, SIM_OTHER_POLICY};
+    s->config.allowed_policy_arns = (struct strlist){.v = allowed, .n = 2};
+    sim_expect(s, "Stalled", "True", "PolicyNotFound", 5 * MINUTES);
+    s->other_policy = "{\"Statement\":{\"Effect\":\"Allow\",\"Action\":[\"ec2:AssignPrivateIpAddresses\"],"
+                      "\"Resource\":\"*\"}}";
+    sim_expect(s, "Stalled", "True", "PermissionsIncomplete", 20 * MINUTES);
+    assert_non_null(strstr(sim_condition_message(s, "Stalled"), "ec2:AttachNetworkInterface"));
+    assert_int_equal(sim_log_count(s, "attach"), 0);
+    s->other_policy = "{\"Statement\":{\"Effect\":\"Allow\",\"Action\":[" CNI_ACTIONS "],\"Resource\":\"*\"}}";
+    sim_expect_ready(s);
+    assert_true(sim_role_has(sim_own_role(s), SIM_OTHER_POLICY));
+    assert_false(sim_role_has(sim_own_role(s), SIM_CNI_POLICY));
+    sim_delete_and_wait(s);
+    assert_int_equal(sim_pods_with_role(s, NULL), 3);
+    sim_end(s);
+}
+
+static void a_role_by_its_arn(void **state) {
+    (void)state;
+    struct sim *s = sim_start(
+        3, QUICK_WITH("\"role\":{\"arn\":\"arn:aws:iam::" SIM_ACCOUNT ":role/cni\",\"management\":\"Adopt\"},", ""));
+    struct sim_role *r = sim_foreign_role(s, "cni");
+    sim_expect_ready(s);
+    assert_int_equal(sim_pods_with_role(s, r->arn), 3);
+    assert_non_null(strstr(r->trust, "aws-node"));
+    sim_delete_and_wait(s);
+    assert_true(r->exists);
+    sim_end(s);
+}
+
+static void description_and_session_duration(void **state) {
+    (void)state;
+    struct sim *s =
+        sim_start(2, QUICK_WITH("\"role\":{\"description\":\"for the CNI\",\"maxSessionDurationSeconds\":7200},", ""));
+    sim_expect_ready(s);
+    struct sim_role *r = sim_own_role(s);
+    assert_string_equal(r->description, "for the CNI");
+    assert_string_equal(r->max_session, "7200");
+    strcpy(r->description, "edited by hand");
+    sim_run(s, 3 * MINUTES);
+    assert_string_equal(r->description, "for the CNI");
+    strcpy(r->max_session, "3600");
+    sim_run(s, 3 * MINUTES);
+    assert_string_equal(r->max_session, "7200");
+    sim_end(s);
+}
+
+/* Somebody attached a policy of his own: he uses the role. */
+static void a_role_with_policies_of_others_stays(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_expect_ready(s);
+    struct sim_role *r = sim_own_role(s);
+    sim_role_attach(r, SIM_OTHER_POLICY);
+    sim_delete_and_wait(s);
+    assert_true(r->exists && s->provider); /* it still trusts the provider */
+    assert_false(sim_detached(s));
+    sim_end(s);
+}
+
+static void a_policy_that_others_use_stays(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    s->ipv6 = true;
+    sim_expect_ready(s);
+    s->policy_used_elsewhere = true;
+    sim_delete_and_wait(s);
+    assert_true(s->policy.exists);
+    assert_int_equal(sim_pods_with_role(s, NULL), 3);
+    sim_end(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(existing_policies_instead_of_ours),
+        cmocka_unit_test(a_role_by_its_arn),
+        cmocka_unit_test(description_and_session_duration),
+        cmocka_unit_test(a_role_with_policies_of_others_stays),
+        cmocka_unit_test(a_policy_that_others_use_stays),
         cmocka_unit_test(retain_and_abandon),
         cmocka_unit_test(suspended_bindings_restore_too),
         cmocka_unit_test(a_reading_mode_does_not_restore),
