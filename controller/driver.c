@@ -83,6 +83,9 @@ static struct memory *memory_of(struct driver *d, const char *name, const char *
     if (m && str_eq(m->uid, uid))
         return m;
     (void)strmap_remove(d->memories, name);
+    /* Whether the job applies at all is asked anew, not read off answers that another binding's passes left behind. */
+    observations_free(d->observations);
+    d->observations = observations_new();
     if (strmap_count(d->memories) >= DRIVER_BINDINGS_MAX)
         return NULL;
     m = calloc(1, sizeof *m);

@@ -10,9 +10,11 @@
  *   credential_process    of the profile: argv, no shell
  *   config file           AWS_CONFIG_FILE
  *   container             AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI with
- * AWS_CONTAINER_AUTHORIZATION_TOKEN[_FILE]: the Pod Identity agent, ECS IMDSv2                unless
- * AWS_EC2_METADATA_DISABLED; version 1 is never spoken One that is configured and fails ends the chain with its error:
- * falling through to another identity would be a surprise. Only IMDS may be absent.
+ *                         AWS_CONTAINER_AUTHORIZATION_TOKEN[_FILE]: the Pod Identity agent, ECS
+ *   IMDSv2                unless AWS_EC2_METADATA_DISABLED; version 1 is never spoken
+ *
+ * One that is configured and fails ends the chain with its error: falling through to another identity would be a
+ * surprise. Only IMDS may be absent.
  *
  * Kept until they are about to expire: from CREDENTIALS_ADVISORY_MS before the end one refresh runs while everybody
  * goes on with what there is, from CREDENTIALS_MANDATORY_MS before it everybody waits for that refresh. When it fails,

@@ -4,13 +4,15 @@
  * Model: a value comes from the environment, else from the profile (AWS_PROFILE, else "default") of the credentials
  * file, else from that of the shared config file; an empty variable counts as unset. Keys are not
  * kept here: credentials.h reads both files anew whenever it needs some.
+ *
  *   region                AWS_REGION, AWS_DEFAULT_REGION, region (the --region flag comes before them)
  *   endpoints             AWS_ENDPOINT_URL_IAM|STS|EKS|EC2, AWS_ENDPOINT_URL, the profile's `services` section, its
  *                         endpoint_url; none of them with AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true
- *   variants              AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT, AWS_STS_REGIONAL_ENDPOINTS
- * (legacy|regional) trust                 AWS_CA_BUNDLE, ca_bundle: a PEM file, which replaces the system's attempts
- * AWS_MAX_ATTEMPTS, max_attempts: 1 to 20, default 3 AWS_RETRY_MODE is not read: there is one way (aws_client.h). SSO
- * is not supported; credential_process is its way in.
+ *   variants              AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT, AWS_STS_REGIONAL_ENDPOINTS (legacy|regional)
+ *   trust                 AWS_CA_BUNDLE, ca_bundle: a PEM file, which replaces the system's
+ *   attempts              AWS_MAX_ATTEMPTS, max_attempts: 1 to 20, default 3
+ *
+ * AWS_RETRY_MODE is not read: there is one way (aws_client.h). SSO is not supported; credential_process is its way in.
  *
  * Ownership: strings live in the arena.   Errors: ERR_INVALID, ERR_IO, ERR_PARSE naming the variable or file.
  * Source: AWS SDKs and Tools reference guide; botocore's order (aws.md 2.3).

@@ -5,7 +5,8 @@
  *
  *   missing                         a new one is made, directories too
  *   corrupt, cut, no database,      it is set aside (FILE, -wal and -shm together become FILE.aside...; one set is
- * kept) of a newer version              and a new one is made another program's database      it is left alone; OFF
+ *   of a newer version              kept) and a new one is made
+ *   another program's database      it is left alone; OFF
  *   locked by another process       OFF, until sqlite_store_retry finds it free
  *   read-only, cannot be opened     OFF, until sqlite_store_retry
  *   full                            writes are lost and counted; reads go on, and so do writes when there is room again

@@ -17,6 +17,7 @@ static struct driver *driver;
 static struct operator_config config = {.aws_audit_interval_ms = 60000};
 static const char *uid;
 static bool wants_read, wants_step;
+static int64_t read_max_age_ms;
 static int decisions, proofs_told, failures_told;
 
 static void core_decide(const struct world *w, const struct progress *p, struct arena *a, struct decision *out) {
@@ -27,7 +28,7 @@ static void core_decide(const struct world *w, const struct progress *p, struct 
     out->progress.proofs++;
     proofs_told = p->proofs;
     failures_told = w->last_failures;
-    if (wants_read && !observations_get(w->observations, effect_key(read, a), w->now_boot_ms, 0)) {
+    if (wants_read && !observations_get(w->observations, effect_key(read, a), w->now_boot_ms, read_max_age_ms)) {
         out->reads[out->nreads++] = read;
         return;
     }
@@ -82,6 +83,7 @@ static void wake(void *arg) {
 }
 
 static int setup(void **state) {
+    read_max_age_ms = 0;
     (void)state;
     ports_init(&ports);
     uid = "uid-1";
@@ -138,6 +140,24 @@ static void test_a_binding_made_anew_begins_with_nothing(void **state) {
     assert_int_equal(proofs_told, 0);
 }
 
+/* What AWS said a moment ago, to a binding that is gone, is no ground for the first write of another. */
+static void test_a_binding_made_anew_asks_aws_anew(void **state) {
+    (void)state;
+    wants_read = true;
+    read_max_age_ms = 60000;
+    run("a");
+    ports_answer(&ports, ports_find(&ports, EFFECT_IAM_GET_ROLE), "{}");
+    assert_int_equal(decisions, 1);
+    ports_advance(&ports, 1000);
+    run("a");
+    assert_int_equal(decisions, 2);
+    ports_advance(&ports, 1000);
+    uid = "uid-2";
+    run("a");
+    assert_int_equal(decisions, 2);
+    assert_non_null(ports_find(&ports, EFFECT_IAM_GET_ROLE));
+}
+
 /* News every 100 ms for ever, and AWS needs ten seconds for each answer. */
 static void test_news_without_end_do_not_starve_a_slow_read(void **state) {
     (void)state;
@@ -192,6 +212,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_binding_made_anew_begins_with_nothing),
+        TEST(test_a_binding_made_anew_asks_aws_anew),
         TEST(test_news_without_end_do_not_starve_a_slow_read),
         TEST(test_after_an_answer_patience_is_short_again),
         TEST(test_a_gone_binding_makes_room),
