@@ -23,7 +23,8 @@ struct sim_http_answer {
     const char *content_type; /* static */
     char *body;               /* NULL: empty */
     size_t body_len;
-    int retry_after_s; /* 0: no header */
+    int retry_after_s;      /* 0: no header */
+    const char *error_type; /* x-amzn-ErrorType; NULL: no header; lasts until the next call */
 };
 
 #endif
