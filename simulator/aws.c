@@ -9,6 +9,7 @@
 #include "platform/base/str.h"
 #include "simulator/aws_internal.h"
 
+#define LENGTH(array) (sizeof(array) / sizeof(array)[0])
 #define SCRATCH_BYTES ((size_t)16 * 1024)
 
 /* --- memory, ids, clocks --- */
@@ -86,7 +87,7 @@ static void register_operations(struct sim_aws *a) {
     };
     a->operations = strmap_new(SIM_OPERATIONS_MAX, free);
     a->counts = strmap_new(SIM_OPERATIONS_MAX, free);
-    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+    for (size_t t = 0; t < LENGTH(tables); t++) {
         for (const struct sim_operation *op = tables[t]; op->name != NULL; op++) {
             struct sim_operation *copy = sim_new(sizeof *copy);
             *copy = *op;
@@ -131,11 +132,11 @@ void sim_aws_free(struct sim_aws *a) {
     }
     struct strmap *const maps[] = {a->roles,     a->policies, a->providers,  a->profiles,
                                    a->instances, a->keys,     a->operations, a->counts};
-    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
+    for (size_t i = 0; i < LENGTH(maps); i++) {
         strmap_free(maps[i]);
     }
     char *const texts[] = {a->account, a->region, a->partition, a->cluster, a->version, a->issuer};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    for (size_t i = 0; i < LENGTH(texts); i++) {
         free(texts[i]);
     }
     json_free(a->addon);
@@ -179,11 +180,11 @@ static bool find_caller(struct sim_aws *a, const struct sim_aws_call *c, struct 
     }
     const struct sim_principal *p = strmap_get(a->keys, c->access_key);
     if (p == NULL) {
-        refuse(a, unknown_key, sizeof unknown_key / sizeof *unknown_key, c->service, out);
+        refuse(a, unknown_key, LENGTH(unknown_key), c->service, out);
         return false;
     }
     if (p->expires_ms != 0 && p->expires_ms <= sim_wall_ms(a)) {
-        refuse(a, expired_key, sizeof expired_key / sizeof *expired_key, c->service, out);
+        refuse(a, expired_key, LENGTH(expired_key), c->service, out);
         return false;
     }
     a->caller = p;
@@ -199,7 +200,7 @@ static const char *resource_of_call(struct sim_aws *a, const struct sim_aws_call
     if (role != NULL) {
         return r != NULL ? r->arn : arena_printf(a->scratch, "arn:%s:iam::%s:role/%s", a->partition, a->account, role);
     }
-    for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
+    for (size_t i = 0; i < LENGTH(params); i++) {
         if ((v = sim_param(c, params[i])) != NULL) {
             return v;
         }

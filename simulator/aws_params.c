@@ -1,5 +1,6 @@
 /* aws_params.c - parameters of a call as AWS validates them, tags, pages, documents, and how it refuses. */
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,7 +192,7 @@ bool sim_page(struct sim_aws *a, const struct sim_aws_call *c, json *value, cons
     json_add_item(value, array, page);
     json_add_str(value, "IsTruncated", from + most < total ? "true" : "false");
     if (from + most < total) {
-        json_add_str(value, "Marker", arena_printf(a->scratch, "page-%lld", (long long)(from + most)));
+        json_add_str(value, "Marker", arena_printf(a->scratch, "page-%" PRId64, from + most));
     }
     return ok;
 }

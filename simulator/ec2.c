@@ -1,4 +1,5 @@
 /* ec2.c - instances, and the actions of the CNI as far as they show who may do them. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,6 +211,53 @@ static bool is_selected(const struct sim_aws *a, const struct sim_instance *i, c
     return s->ids.n == 0 || strlist_has(&s->ids, i->id);
 }
 
+/* The filter that names instances one by one, without wildcards; NULL: there is none. */
+static const struct filter *naming_filter(const struct selection *s) {
+    for (size_t i = 0; i < s->nfilters; i++) {
+        const struct filter *f = &s->filters[i];
+        bool exact = str_eq(f->name, "instance-id");
+        for (size_t v = 0; exact && v < f->values.n; v++) {
+            exact = strpbrk(f->values.v[v], "*?") == NULL;
+        }
+        if (exact) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+static bool was_named(const struct filter *f, size_t before, const char *id) {
+    const struct strlist earlier = {f->values.v, before};
+    return strlist_has(&earlier, id);
+}
+
+/* Over all instances, or, with thousands of them, only over those that are named. */
+static const struct sim_instance *next_candidate(const struct sim_aws *a, const struct filter *named, size_t *it) {
+    const char *id;
+    void *instance;
+
+    if (named == NULL) {
+        return strmap_next(a->instances, it, &id, &instance) ? instance : NULL;
+    }
+    while (*it < named->values.n) {
+        size_t at = (*it)++;
+        instance = strmap_get(a->instances, named->values.v[at]);
+        if (instance != NULL && !was_named(named, at, named->values.v[at])) {
+            return instance;
+        }
+    }
+    return NULL;
+}
+
+static const struct sim_instance *next_selected(const struct sim_aws *a, const struct selection *s,
+                                                const struct filter *named, size_t *it) {
+    const struct sim_instance *i;
+    do {
+        i = next_candidate(a, named, it);
+    } while (i != NULL && !is_selected(a, i, s));
+    return i;
+}
+
 static void push_tag(json *set, const char *key, const char *value) {
     json *tag = json_object();
     json_add_str(tag, "key", key);
@@ -261,12 +309,20 @@ static bool read_page(struct sim_aws *a, const struct sim_aws_call *c, int64_t *
     return true;
 }
 
+static json *reservation_json(struct sim_aws *a, const struct sim_instance *i) {
+    const char *id = str_has_prefix(i->id, "i-") ? i->id + 2 : i->id;
+    json *reservation = json_object();
+    json_add_str(reservation, "reservationId", arena_printf(a->scratch, "r-%s", id));
+    json_add_str(reservation, "ownerId", a->account);
+    json_push(json_add_array(reservation, "instancesSet"), instance_json(a, i));
+    return reservation;
+}
+
 static void describe_instances(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
     struct selection s = {0};
+    const struct sim_instance *i;
     int64_t from, most, n = 0;
     size_t it = 0;
-    const char *id;
-    void *instance;
 
     if (!may_go_on(a, c, out) || !read_selection(a, c, &s, out)) {
         return;
@@ -275,23 +331,16 @@ static void describe_instances(struct sim_aws *a, const struct sim_aws_call *c, 
     if (!check_selection(a, &s, out) || !read_page(a, c, &from, &most, out)) {
         return;
     }
+    const struct filter *named = naming_filter(&s);
     json *value = json_object(), *reservations = json_add_array(value, "reservationSet");
-    while (strmap_next(a->instances, &it, &id, &instance)) {
-        if (!is_selected(a, instance, &s)) {
-            continue;
-        }
+    while ((i = next_selected(a, &s, named, &it)) != NULL) {
         if (n >= from && n < from + most) {
-            json *reservation = json_object();
-            json_add_str(reservation, "reservationId",
-                         arena_printf(a->scratch, "r-%s", str_has_prefix(id, "i-") ? id + 2 : id));
-            json_add_str(reservation, "ownerId", a->account);
-            json_push(json_add_array(reservation, "instancesSet"), instance_json(a, instance));
-            json_push(reservations, reservation);
+            json_push(reservations, reservation_json(a, i));
         }
         n++;
     }
     if (n > from + most) {
-        json_add_str(value, "nextToken", arena_printf(a->scratch, "page-%lld", (long long)(from + most)));
+        json_add_str(value, "nextToken", arena_printf(a->scratch, "page-%" PRId64, from + most));
     }
     out->value = value;
 }

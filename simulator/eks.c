@@ -1,4 +1,5 @@
 /* eks.c - the cluster as EKS describes it: its add-on, Pod Identity association and node groups. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "platform/base/str.h"
@@ -54,7 +55,7 @@ static bool page(struct sim_aws *a, const struct sim_aws_call *c, json *value, c
     if (!ok) {
         sim_fail(a, out, 400, "InvalidParameterException", "Invalid maxResults or nextToken.");
     } else if (from + most < total) {
-        json_add_str(value, "nextToken", arena_printf(a->scratch, "page-%lld", (long long)(from + most)));
+        json_add_str(value, "nextToken", arena_printf(a->scratch, "page-%" PRId64, from + most));
     }
     return ok;
 }

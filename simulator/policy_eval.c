@@ -288,8 +288,8 @@ static const char *action_fault(const json *statement) {
 static const char *principal_fault(const json *statement) {
     const json *p = json_get(statement, "Principal");
 
-    if (p == NULL && json_get(statement, "NotPrincipal") == NULL) {
-        return "Missing required field Principal";
+    if (p == NULL) {
+        return json_get(statement, "NotPrincipal") != NULL ? NULL : "Missing required field Principal";
     }
     if (json_is_string(p)) {
         return str_eq(p->valuestring, "*") ? NULL : "Invalid principal in policy.";

@@ -669,6 +669,11 @@ static void instances_have_roles(void **state) {
         sim_aws_allows(t->aws, arn, "ec2:AssignPrivateIpAddresses")); /* there from the start, whatever the lag */
     assert_int_equal(instances(t, "instance-id", "i-2"), 1);
     assert_int_equal(instances(t, "instance-id", "i-9"), 0);
+    assert_int_equal(instances(t, "instance-id", "i-?"), 3);
+    OK(ask(t, "ec2:DescribeInstances", "Filter.1.Name", "instance-id", "Filter.1.Value.1", "i-3", "Filter.1.Value.2",
+           "i-1", "Filter.1.Value.3", "i-3", "Filter.1.Value.4", "i-9", "Filter.2.Name", "tag-key", "Filter.2.Value.1",
+           "*prod", NULL));
+    assert_int_equal(json_array_size(json_array(t->answer.value, "reservationSet")), 1);
     assert_int_equal(instances(t, "iam-instance-profile.arn", "arn:aws:iam::111122223333:instance-profile/node-a"), 2);
     assert_int_equal(instances(t, "tag:kubernetes.io/cluster/prod", "owned"), 1);
     const json *i = json_first(json_array(json_first(json_array(t->answer.value, "reservationSet")), "instancesSet"));
