@@ -237,11 +237,13 @@ static const char *api_version(const char *service) {
 }
 
 static void tell(struct sim_aws *a, const char *action) {
-    if (a->written != NULL && a->on_write != NULL) {
+    if (a->written != NULL && a->nlisteners > 0) {
         char *line = sim_strdup(a->written); /* the listener may make calls */
         char *name = sim_strdup(action);
         a->written = NULL;
-        a->on_write(a->on_write_arg, name, line);
+        for (int i = 0; i < a->nlisteners; i++) {
+            a->listeners[i].fn(a->listeners[i].arg, name, line);
+        }
         free(name);
         free(line);
     }
@@ -277,8 +279,10 @@ int64_t sim_aws_count(const struct sim_aws *a, const char *service_action) {
 }
 
 void sim_aws_on_write(struct sim_aws *a, void (*fn)(void *arg, const char *action, const char *line), void *arg) {
-    a->on_write = fn;
-    a->on_write_arg = arg;
+    if (a->nlisteners == SIM_LISTENERS_MAX) {
+        die("more than %d listeners", SIM_LISTENERS_MAX);
+    }
+    a->listeners[a->nlisteners++] = (struct sim_listener){fn, arg};
 }
 
 /* --- what the world asks and does --- */

@@ -85,7 +85,7 @@ void sim_aws_add_access_key(struct sim_aws *a, const char *access_key, const cha
 
 /* Counts since start, by "service:Action", for checkers and the demo. */
 int64_t sim_aws_count(const struct sim_aws *a, const char *service_action); /* NULL: all */
-/* Called after every call that changed something, with "AttachRolePolicy cni-iam-prod …" for people. */
+/* Adds a listener, called after every call that changed something, with "AttachRolePolicy cni-iam-prod …" for people. */
 void sim_aws_on_write(struct sim_aws *a, void (*fn)(void *arg, const char *action, const char *line), void *arg);
 
 #endif

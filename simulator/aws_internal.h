@@ -34,6 +34,7 @@
 #define SIM_TAGS_MAX 50              /* AWS: of an entity */
 #define SIM_CLIENT_IDS_MAX 100       /* AWS: of a provider */
 #define SIM_LIST_MAX 1000            /* members of one list parameter */
+#define SIM_LISTENERS_MAX 4
 #define SIM_ARN_MAX 2048
 #define SIM_FACTS_MAX 64 /* condition keys of one question */
 
@@ -130,8 +131,11 @@ struct sim_aws {
     int64_t total;
     struct strmap *roles, *policies, *providers, *profiles, *instances, *keys;
     json *addon, *association;
-    void (*on_write)(void *arg, const char *action, const char *line);
-    void *on_write_arg;
+    struct sim_listener {
+        void (*fn)(void *arg, const char *action, const char *line);
+        void *arg;
+    } listeners[SIM_LISTENERS_MAX];
+    int nlisteners;
     const char *written;                /* line of the call at hand; NULL: it changed nothing */
     const struct sim_principal *caller; /* of the call at hand; NULL: the administrator */
 };

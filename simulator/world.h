@@ -23,13 +23,14 @@
 struct sim_world_options {
     struct clock clock;
     uint64_t seed;
-    int nodes;                   /* in three node groups, on two node roles */
-    int64_t enforcement_lag_ms;  /* of IAM */
-    int64_t pod_start_ms;        /* from creation to Ready */
-    int64_t webhook_lag_ms;      /* until the webhook's cache knows an annotation */
-    int webhook_misses;          /* so many pods are not injected, the first ones of the rollout after the canary */
-    bool foreign_consumer;       /* an instance on the second node role that is no node of the cluster */
+    int nodes;                  /* in three node groups, on two node roles */
+    int64_t enforcement_lag_ms; /* of IAM */
+    int64_t pod_start_ms;       /* from creation to Ready */
+    int64_t webhook_lag_ms;     /* until the webhook's cache knows an annotation */
+    int webhook_misses;         /* so many pods are not injected, the first ones of the rollout after the canary */
+    bool foreign_consumer;      /* an instance on the second node role that is no node of the cluster */
     bool ipv6, on_delete;
+    const char *crd_yaml; /* sim_kube_options */
 };
 
 struct sim_world;
