@@ -36,7 +36,8 @@ struct sim_kube;
 struct sim_kube_options {
     struct clock clock; /* timers are used for watch timeouts and bookmarks */
     uint64_t seed;
-    const char *issuer; /* of the tokens: "https://oidc.eks…" */
+    const char *issuer;   /* of the tokens: "https://oidc.eks…" */
+    const char *crd_yaml; /* text of crd/cniiambindings.yaml; NULL: cniiambindings are stored without a schema */
 };
 
 struct sim_kube *sim_kube_new(const struct sim_kube_options *o);
@@ -61,7 +62,8 @@ void sim_kube_watch_close(struct sim_kube *k, uint64_t ticket); /* on_end is not
 /* --- what the world does and asks (no authorisation) --- */
 /* resource: "pods", "daemonsets", … the plural name. ns NULL: cluster-scoped. */
 const json *sim_kube_get(const struct sim_kube *k, const char *resource, const char *ns, const char *name);
-void sim_kube_each(struct sim_kube *k, const char *resource, const char *ns, void (*fn)(void *arg, const json *object), void *arg);
+void sim_kube_each(struct sim_kube *k, const char *resource, const char *ns, void (*fn)(void *arg, const json *object),
+                   void *arg);
 /* Creates (admission included: the pod may come out changed) or replaces; metadata is completed. Takes the object.
  * false: it exists (create) or does not (update), or admission refused. */
 bool sim_kube_create(struct sim_kube *k, const char *resource, json *object);
@@ -74,7 +76,8 @@ void sim_kube_compact(struct sim_kube *k); /* watches from before now get 410 */
 void sim_kube_on_admission(struct sim_kube *k, void (*fn)(void *arg, json *pod, bool dry_run), void *arg);
 /* After every committed write: type is ADDED, MODIFIED or DELETED. */
 void sim_kube_on_write(struct sim_kube *k,
-                       void (*fn)(void *arg, const char *type, const char *resource, const json *object, const char *manager),
+                       void (*fn)(void *arg, const char *type, const char *resource, const json *object,
+                                  const char *manager),
                        void *arg);
 
 /* For STS: signature, expiry, claims. */
