@@ -2,11 +2,11 @@
  * http_face.h - a small HTTP/1.1 server on 127.0.0.1, so that real clients can talk to the simulated world.
  *
  * Model: connections on the event loop, each with one request at a time: while it is answered nothing is read, so that
- * pipelined requests are served in order. A handler either fills the answer at once, or opens a stream (chunked; watches),
- * to which lines may be written until it is ended or its client is gone. Anything odd is a 400, and the connection ends.
+ * pipelined requests are served in order. A handler either fills the answer at once, or opens a stream (chunked;
+ * watches), to which lines may be written until it is ended or its client is gone. Anything odd is a 400, and the connection ends.
  *
- * Ownership: sim_face_new/_free; a stream is the face's, and valid until sim_face_stream_end or on_gone. sim_face_free calls
- * on_gone for the streams that are open. The answer's body is taken from the handler (free).
+ * Ownership: sim_face_new/_free; a stream is the face's, and valid until sim_face_stream_end or on_gone. sim_face_free
+ * calls on_gone for the streams that are open. The answer's body is taken from the handler (free).
  * Errors: ERR_IO when the port can not be had, with what to do.
  * Bounds: SIM_FACE_*_MAX, and those of http_request_parser.h. A reader that is slower than its stream is disconnected.
  */
