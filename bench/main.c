@@ -5,6 +5,7 @@
  *   --faults          every single fault at every call that changes something, of migration and deletion
  *   --pairs           every pair of faults
  *   --seeds N         N random swarms; --seed S the one of that seed, with its trace
+ *   --twice           each run again: the same seed has to be the same run
  *   --jobs J          processes (default: the cores)
  */
 #include <getopt.h>
@@ -47,6 +48,7 @@ struct totals {
 };
 
 static const char *self;
+static bool twice;
 
 static void tell_failure(const struct bench_options *o, const struct bench_result *r) {
     printf("%s seed %llu", o->scenario, (unsigned long long)o->seed);
@@ -63,6 +65,12 @@ static void one(const struct bench_options *o, struct totals *t) {
     struct bench_result r;
     bench_run(o, &r);
     t->runs++;
+    if (twice && !r.failure[0]) {
+        int64_t first = r.trace_hash;
+        bench_run(o, &r);
+        if (r.trace_hash != first)
+            snprintf(r.failure, sizeof r.failure, "the same seed was not the same run");
+    }
     if (r.failure[0]) {
         t->violations++;
         tell_failure(o, &r);
@@ -192,7 +200,8 @@ static bool parse_fault(struct sweep *s, const char *text) {
 
 static int usage(void) {
     fprintf(stderr,
-            "usage: %s [--scenario NAME] [--faults] [--pairs] [--seeds N] [--seed S] [--fault KIND@N] [--jobs J]\n",
+            "usage: %s [--scenario NAME] [--faults] [--pairs] [--twice] [--seeds N] [--seed S] [--fault KIND@N] "
+            "[--jobs J]\n",
             self);
     fprintf(stderr, "scenarios:");
     for (size_t i = 0; i < SCENARIOS; i++)
@@ -244,11 +253,15 @@ static void discard(void *ctx, const char *line, size_t len) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {
-        {"scenario", required_argument, NULL, 'c'}, {"faults", no_argument, NULL, 'f'},
-        {"pairs", no_argument, NULL, 'p'},          {"seeds", required_argument, NULL, 'n'},
-        {"seed", required_argument, NULL, 's'},     {"jobs", required_argument, NULL, 'j'},
-        {"fault", required_argument, NULL, 'x'},    {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"scenario", required_argument, NULL, 'c'},
+                                            {"faults", no_argument, NULL, 'f'},
+                                            {"pairs", no_argument, NULL, 'p'},
+                                            {"twice", no_argument, NULL, 't'},
+                                            {"seeds", required_argument, NULL, 'n'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"jobs", required_argument, NULL, 'j'},
+                                            {"fault", required_argument, NULL, 'x'},
+                                            {NULL, 0, NULL, 0}};
     struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1};
     self = argv[0];
     if (getenv("CNI_IAM_BENCH_LOG")) {
@@ -264,6 +277,8 @@ int main(int argc, char **argv) {
             s.faults = true;
         else if (c == 'p')
             s.pairs = true;
+        else if (c == 't')
+            twice = true;
         else if (c == 'n')
             s.seeds = atol(optarg);
         else if (c == 's')

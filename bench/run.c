@@ -1,8 +1,10 @@
 #include "bench/run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bench/virtual_loop.h"
@@ -275,13 +277,31 @@ static void write_file(const char *path, const char *text) {
         die("bench: can not write %s", path);
 }
 
+/* Every run begins with no state file; the operators of one run share it, as those of one node do. */
+static void remove_state(const struct run *r) {
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char path[160];
+        snprintf(path, sizeof path, "%s%s", r->state, suffixes[i]);
+        unlink(path);
+    }
+}
+
+static void remove_directory(const struct run *r) {
+    char path[128];
+    remove_state(r);
+    snprintf(path, sizeof path, "%s/config", r->dir);
+    unlink(path);
+    rmdir(r->dir);
+}
+
 static void prepare_environment(struct run *r) {
     char path[128];
     snprintf(r->dir, sizeof r->dir, "/dev/shm/cni-iam-bench-%d", (int)getpid());
-    snprintf(r->state, sizeof r->state, ":memory:");
-    snprintf(path, sizeof path, "mkdir -p %s", r->dir);
-    if (system(path) != 0)
+    if (mkdir(r->dir, 0700) != 0 && errno != EEXIST)
         die("bench: can not make %s", r->dir);
+    snprintf(r->state, sizeof r->state, "%s/state.db", r->dir);
+    remove_state(r);
     snprintf(path, sizeof path, "%s/config", r->dir);
     write_file(path, "apiVersion: v1\nkind: Config\ncurrent-context: sim\n"
                      "clusters: [{name: sim, cluster: {server: \"" NET_KUBE "\"}}]\n"
@@ -389,5 +409,6 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     end_operator(r);
     sim_checker_free(r->checker);
     sim_world_free(r->world);
+    remove_directory(r);
     free(r);
 }
