@@ -188,11 +188,16 @@ static int replay(struct sweep *s) {
     return t.violations != 0;
 }
 
+static int64_t number(const char *text) {
+    int64_t n = 0;
+    return str_to_int64(text, &n) && n >= 0 && n <= 1000000000 ? n : 0;
+}
+
 static bool parse_fault(struct sweep *s, const char *text) {
     const char *at = strchr(text, '@');
     for (int kind = 0; at && kind < NET_FAULT_KINDS && s->nfaults < 2; kind++)
         if (strncmp(text, net_fault_name((enum net_fault_kind)kind), (size_t)(at - text)) == 0) {
-            s->fault[s->nfaults++] = (struct bench_fault){(enum net_fault_kind)kind, atoi(at + 1)};
+            s->fault[s->nfaults++] = (struct bench_fault){(enum net_fault_kind)kind, (int)number(at + 1)};
             return true;
         }
     return false;
@@ -280,11 +285,11 @@ int main(int argc, char **argv) {
         else if (c == 't')
             twice = true;
         else if (c == 'n')
-            s.seeds = atol(optarg);
+            s.seeds = (long)number(optarg);
         else if (c == 's')
-            s.have_seed = true, s.seed = strtoull(optarg, NULL, 10);
+            s.have_seed = true, s.seed = (uint64_t)number(optarg);
         else if (c == 'j')
-            s.jobs = atoi(optarg);
+            s.jobs = (int)number(optarg);
         else if (c != 'x' || !parse_fault(&s, optarg))
             return usage();
     }

@@ -1,5 +1,6 @@
 #include "bench/net.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -385,6 +386,7 @@ static const char *header_of(const struct http_call *call, const char *name, str
 }
 
 static bool take_url(struct http_request *r, const char *url, struct error *err) {
+    assert(url);
     r->to_aws = str_has_prefix(url, NET_AWS "/") || str_eq(url, NET_AWS);
     if (!r->to_aws && !str_has_prefix(url, NET_KUBE "/"))
         return error_set(err, ERR_UNREACHABLE, "nobody answers at %s", url);
@@ -399,6 +401,7 @@ static bool take_url(struct http_request *r, const char *url, struct error *err)
 
 /* Leases, reviews, tokens, dry runs and Events change nothing that a fault could hurt. */
 static bool counts_as_write(const struct http_request *r, const struct http_call *call) {
+    assert(r->req.path && r->req.query);
     if (r->to_aws)
         return call->changes_something;
     return !str_eq(call->method, "GET") && !strstr(r->req.path, "/leases/") && !strstr(r->req.path, "accessreviews") &&
@@ -458,5 +461,6 @@ void http_cancel(struct http_request *r) {
 int http_retry_after_ms(const struct http_response *r, int64_t now_wall_ms) {
     (void)now_wall_ms;
     const char *s = r->header(r, "Retry-After");
-    return s ? atoi(s) * 1000 : 0;
+    int64_t seconds = 0;
+    return s && str_to_int64(s, &seconds) ? (int)(seconds * 1000) : 0;
 }

@@ -365,7 +365,8 @@ static void measure(struct run *r) {
                (long long)out->virtual_ms / 1000, r->lives);
     buf_printf(&text, "%lld %lld", (long long)out->calls, (long long)out->virtual_ms);
     digest_sha256_hex(text.p, text.n, hex);
-    out->trace_hash = (int64_t)(strtoull((hex[16] = '\0', hex), NULL, 16) >> 1);
+    hex[15] = '\0';
+    out->trace_hash = (int64_t)strtoll(hex, NULL, 16);
     buf_done(&text);
     const struct net_fault *faults = net_faults(&nfaults);
     out->faults_met = true;

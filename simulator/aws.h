@@ -38,7 +38,7 @@ struct sim_aws_options {
     struct clock clock; /* only wall_ms and boot_ms are used */
     uint64_t seed;
     const char *account, *region, *cluster, *cluster_version; /* "111122223333", "us-west-2", "prod", "1.36" */
-    const char *issuer;                                        /* "https://oidc.eks.…/id/…" */
+    const char *issuer;                                       /* "https://oidc.eks.…/id/…" */
     bool ipv6;
     int64_t enforcement_lag_ms;
     /* true: the cluster signed this token and it has not expired. */
@@ -60,14 +60,15 @@ struct sim_aws_call {
     const char *access_key; /* who signed; NULL: the account's administrator */
 };
 struct sim_aws_answer {
-    int status;                /* 200, 400, 403, 404, 409 … */
+    int status;                 /* 200, 400, 403, 404, 409 … */
     const char *code, *message; /* NULL on success */
-    json *value;               /* NULL where the operation has no output */
+    json *value;                /* NULL where the operation has no output */
 };
 void sim_aws_do(struct sim_aws *a, const struct sim_aws_call *call, struct sim_aws_answer *out);
 
 /* --- what the world asks (enforced view) --- */
-bool sim_aws_allows(struct sim_aws *a, const char *role_arn, const char *action); /* may sessions of the role do it now? */
+bool sim_aws_allows(struct sim_aws *a, const char *role_arn,
+                    const char *action); /* may sessions of the role do it now? */
 /* May a token of this subject and audience, of our cluster's issuer, take the role now? */
 bool sim_aws_trusts(struct sim_aws *a, const char *role_arn, const char *subject, const char *audience);
 const char *sim_aws_role_of_instance(const struct sim_aws *a, const char *instance_id); /* ARN; NULL: none */
@@ -78,8 +79,9 @@ void sim_aws_add_node_role(struct sim_aws *a, const char *name, const char *cons
 /* Running instance; cluster_tag NULL: not tagged for a cluster. */
 void sim_aws_run_instance(struct sim_aws *a, const char *instance_id, const char *profile, const char *cluster_tag);
 void sim_aws_terminate_instance(struct sim_aws *a, const char *instance_id);
-void sim_aws_set_addon(struct sim_aws *a, const char *addon_json);             /* NULL: self-managed */
-void sim_aws_set_association(struct sim_aws *a, const char *association_json); /* for kube-system/aws-node; NULL: none */
+void sim_aws_set_addon(struct sim_aws *a, const char *addon_json); /* NULL: self-managed */
+void sim_aws_set_association(struct sim_aws *a,
+                             const char *association_json); /* for kube-system/aws-node; NULL: none */
 /* A long-lived access key for a user or role; only what it says is checked, not its secret. */
 void sim_aws_add_access_key(struct sim_aws *a, const char *access_key, const char *principal_arn);
 

@@ -9,10 +9,10 @@
 #include <stddef.h>
 
 struct sim_http_request {
-    const char *method;        /* "GET" */
-    const char *path;          /* still percent-encoded, without the query: "/api/v1/pods" */
-    const char *query;         /* "" if none; still percent-encoded */
-    const char *authorization; /* NULL: none */
+    const char *method;                             /* "GET" */
+    const char *path;                               /* still percent-encoded, without the query: "/api/v1/pods" */
+    const char *query;                              /* "" if none; still percent-encoded */
+    const char *authorization;                      /* NULL: none */
     const char *accept, *content_type, *user_agent; /* NULL: none */
     const char *body;                               /* NUL-terminated after body_len */
     size_t body_len;

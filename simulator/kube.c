@@ -1,6 +1,7 @@
 /* kube.c - the simulated API server: its state, and which verb of which resource a request is. */
 #include "simulator/kube.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -205,6 +206,7 @@ static json *apply(const struct kube_write *w, struct kube_request *q, struct ku
 /* Every patch but an apply: a copy of what is shown is changed, and then written like any update. */
 static json *patch_copy(const struct kube_write *w, const char *type, struct kube_version *live, json *patch_take,
                         struct kube_version **out) {
+    assert(live != NULL); /* patch() has looked */
     json *shown = kube_show(w->k, w->r, live->value, KUBE_FULL, true);
     json *changed = NULL;
     json *refused = NULL;
@@ -245,7 +247,7 @@ static json *check_patch_type(const struct kube_request *q) {
 /* An apply may be YAML, and JSON is that: JSON is tried first, because it keeps numbers exact. */
 static json *read_patch(const struct kube_request *q, json **out) {
     struct error err = {0};
-    const char *body = str_or(q->http->body, "");
+    const char *body = q->http->body != NULL ? q->http->body : "";
     *out = json_parse(body, q->http->body_len, &err);
     if (*out == NULL && str_has_prefix(q->http->content_type, "application/apply-patch+yaml")) {
         error_clear(&err);

@@ -1,4 +1,5 @@
 /* kube_list.c - GET and LIST: resourceVersions, pages, and the forms in which objects are shown. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +82,7 @@ void kube_get(struct sim_kube *k, struct kube_request *q, struct sim_http_answer
         kube_answer_status(out, refused);
         return;
     }
+    assert(v != NULL);
     const json *one = v->value;
     kube_answer_json(out, 200,
                      q->form == KUBE_TABLE ? kube_table(k, q, &one, 1) : kube_show(k, q->r, one, q->form, true));

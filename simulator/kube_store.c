@@ -114,7 +114,7 @@ static struct kube_versions of_map(const struct strmap *m, const char *ns, struc
         }
     }
     if (l.n > 1) {
-        qsort(l.v, l.n, sizeof l.v[0], by_key);
+        qsort(l.v, l.n, sizeof(struct kube_version *), by_key);
     }
     return l;
 }

@@ -1,4 +1,5 @@
 /* kube_token.c - ServiceAccount tokens: RS256 by OpenSSL, the key set that verifies them, and verification for STS. */
+#include <assert.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -207,6 +208,7 @@ json *kube_token_request(struct sim_kube *k, const struct kube_request *q, json 
         json_push_str(json_add_array(spec, "audiences"), API_AUDIENCE);
     }
     json_add_int64(spec, "expirationSeconds", t.seconds);
+    assert(account != NULL);
     t.account = account->value;
     t.audiences = json_get(spec, "audiences");
     json_add_str(body_take, "kind", "TokenRequest");

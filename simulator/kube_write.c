@@ -1,4 +1,5 @@
 /* kube_write.c - create, update, delete: what every write goes through, whichever verb it came by. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -539,6 +540,7 @@ json *kube_delete(const struct kube_write *w, const json *options, struct kube_v
     if (refused != NULL) {
         return refused;
     }
+    assert(live != NULL);
     kube_ref(live);
     int64_t grace = grace_of(w, live->value, options);
     bool deleting = json_path(live->value, "metadata.deletionTimestamp") != NULL;
