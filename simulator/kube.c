@@ -260,6 +260,7 @@ static json *patch(struct sim_kube *k, struct kube_request *q, struct sim_http_a
     struct kube_version *live = kube_find(k, q->r->store, q->ns, q->name);
     struct kube_version *v = NULL;
     struct kube_write w = kube_write_of(k, q);
+    w.patches = true;
     const char *type = str_or(q->http->content_type, "");
     bool applies = str_has_prefix(type, "application/apply-patch+yaml");
     json *body = NULL;

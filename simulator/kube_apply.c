@@ -210,7 +210,7 @@ static void prune_one(json *value, const json *gone, const json *kept) {
         return;
     }
     prune(there, gone, others, is_item);
-    if (!is_item && (json_is_object(there) || json_is_array(there)) && json_first(there) == NULL) {
+    if (!is_item && others == NULL && (json_is_object(there) || json_is_array(there)) && json_first(there) == NULL) {
         json_free(cJSON_DetachItemViaPointer(value, there));
     }
 }

@@ -155,6 +155,14 @@ static json *openapi_index(const struct sim_kube *k, struct arena *a) {
     return o;
 }
 
+static json *group_version_kind(const struct kube_resource *r) {
+    json *gvk = json_object();
+    json_add_str(gvk, "group", r->group);
+    json_add_str(gvk, "version", r->version);
+    json_add_str(gvk, "kind", r->kind);
+    return gvk;
+}
+
 static json *patch_operation(const struct kube_resource *r) {
     json *operation = json_object();
     json *parameters = json_add_array(operation, "parameters");
@@ -166,12 +174,23 @@ static json *patch_operation(const struct kube_resource *r) {
         json_add_str(json_add_object(p, "schema"), "type", "string");
         json_push(parameters, p);
     }
-    json *gvk = json_add_object(operation, "x-kubernetes-group-version-kind");
-    json_add_str(gvk, "group", r->group);
-    json_add_str(gvk, "version", r->version);
-    json_add_str(gvk, "kind", r->kind);
+    json_add_item(operation, "x-kubernetes-group-version-kind", group_version_kind(r));
     json_add_str(json_add_object(json_add_object(operation, "responses"), "200"), "description", "OK");
     return operation;
+}
+
+/* What kubectl explain reads: the CRD's own schema; of the built-in kinds nothing. */
+static void add_schemas(const struct sim_kube *k, const char *group, json *document) {
+    json *schemas = json_add_object(json_add_object(document, "components"), "schemas");
+    const json *schema = json_path(kube_crd_version(k), "schema.openAPIV3Schema");
+    const struct kube_resource *r = kube_resource_named("cniiambindings");
+    if (!str_eq(group, r->group) || schema == NULL) {
+        return;
+    }
+    json *copy = json_dup(schema);
+    json *kinds = json_add_array(copy, "x-kubernetes-group-version-kind");
+    json_push(kinds, group_version_kind(r));
+    json_add_item(schemas, "dev.cniiam.v1alpha1.CniIamBinding", copy);
 }
 
 static json *openapi_group(const struct sim_kube *k, const char *group, const char *v, struct arena *a) {
@@ -180,6 +199,7 @@ static json *openapi_group(const struct sim_kube *k, const char *group, const ch
     json *info = json_add_object(o, "info");
     json_add_str(info, "title", "Kubernetes");
     json_add_str(info, "version", "v1.36.3");
+    add_schemas(k, group, o);
     json *paths = json_add_object(o, "paths");
     for (size_t i = 0; kube_resource_at(i) != NULL; i++) {
         const struct kube_resource *r = kube_resource_at(i);

@@ -250,21 +250,29 @@ bool kube_fields_empty(const json *set) {
     return json_first(set) == NULL;
 }
 
+/* Nothing is left but the "." of the field itself, which goes with what was below it. */
+static bool is_husk(const json *member, const json *taken) {
+    const json *left = json_first(member);
+    return left == NULL || (left->next == NULL && str_eq(left->string, ".") && json_get(taken, ".") == NULL &&
+                            member->string[0] == 'f');
+}
+
+/* A leaf takes a leaf only: an empty map that somebody owns does not own what others put into it. */
 void kube_fields_subtract(json *set, const json *other) {
     for (const json *it = json_first(other); it != NULL; it = it->next) {
         json *mine = kube_member(set, it->string);
         if (mine == NULL) {
             continue;
         }
-        if (json_first(it) == NULL) { /* the whole field is taken */
-            kube_drop(set, it->string);
+        bool was_leaf = json_first(mine) == NULL;
+        if (json_first(it) == NULL) {
+            if (was_leaf) {
+                kube_drop(set, it->string);
+            }
             continue;
         }
-        bool was_leaf = json_first(mine) == NULL;
         kube_fields_subtract(mine, it);
-        const json *left = json_first(mine);
-        if (!was_leaf && (left == NULL || (left->next == NULL && str_eq(left->string, ".") &&
-                                           json_get(it, ".") == NULL && it->string[0] == 'f'))) {
+        if (!was_leaf && is_husk(mine, it)) {
             kube_drop(set, it->string);
         }
     }
@@ -289,7 +297,9 @@ json *kube_fields_common(const json *a, const json *b) {
             continue;
         }
         if (json_first(it) == NULL || json_first(there) == NULL) {
-            json_add_item(set, it->string, json_dup(json_first(it) == NULL ? there : it));
+            if (json_first(it) == json_first(there)) { /* both are leaves */
+                (void)json_add_object(set, it->string);
+            }
             continue;
         }
         json *below = kube_fields_common(it, there);

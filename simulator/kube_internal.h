@@ -219,6 +219,7 @@ struct kube_write {
     bool dry_run, strict;
     bool from_world; /* no authorisation, no subresources, no namespace to be there */
     bool applied;    /* managedFields are already right */
+    bool patches;    /* it came as a patch: what is not decoded strictly is 422, not 400 */
     const char *manager;
 };
 json *kube_create(const struct kube_write *w, json *object_take, struct kube_version **out);

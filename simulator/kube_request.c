@@ -2,10 +2,23 @@
 #include <string.h>
 
 #include "platform/base/str.h"
+#include "platform/base/utf8.h"
 #include "simulator/kube_internal.h"
 
 static json *bad(const char *what) {
     return kube_status(400, "BadRequest", "%s", what);
+}
+
+/* What answers may repeat: UTF-8 without control bytes. */
+static bool is_printable(const char *s) {
+    uint32_t c = 0;
+    for (size_t n; s != NULL && *s != '\0'; s += n) {
+        n = utf8_step((const unsigned char *)s, strlen(s), &c);
+        if (n == 0 || c < ' ' || c == 0x7f) {
+            return false;
+        }
+    }
+    return s != NULL;
 }
 
 static json *split_path(const char *path, struct arena *a, struct kube_request *q) {
@@ -15,7 +28,7 @@ static json *split_path(const char *path, struct arena *a, struct kube_request *
     for (const char *p = path + 1; *p != '\0';) {
         size_t n = strcspn(p, "/");
         char *segment = str_percent_decode(arena_strndup(a, p, n), a);
-        if (segment == NULL || q->nsegments == KUBE_SEGMENTS_MAX || (n == 0 && p[n] != '\0')) {
+        if (!is_printable(segment) || q->nsegments == KUBE_SEGMENTS_MAX || (n == 0 && p[n] != '\0')) {
             return kube_status(404, "NotFound", "the server could not find the requested resource");
         }
         q->segments[q->nsegments++] = segment;
@@ -39,7 +52,7 @@ static json *split_query(const char *query, struct arena *a, struct kube_request
         if (n > 0) {
             char *name = decode_query(p, name_n, a);
             char *value = name_n < n ? decode_query(p + name_n + 1, n - name_n - 1, a) : arena_strdup(a, "");
-            if (name == NULL || value == NULL || q->nquery == KUBE_QUERY_MAX) {
+            if (!is_printable(name) || !is_printable(value) || q->nquery == KUBE_QUERY_MAX) {
                 return bad("the query cannot be read");
             }
             q->query[q->nquery++] = (struct kube_param){name, value};
@@ -124,8 +137,9 @@ static json *read_options(struct kube_request *q) {
         manager = arena_strndup(q->a, agent, strcspn(agent, "/"));
     }
     q->manager = str_or(manager, "unknown");
-    if (strlen(q->manager) > 128) {
-        return kube_status(422, "Invalid", "fieldManager: Too long: may not be more than 128 bytes");
+    if (strlen(q->manager) > 128 || !is_printable(q->manager)) {
+        return kube_status(422, "Invalid",
+                           "fieldManager: Invalid value: it has more than 128 bytes, or unprintable ones");
     }
     return NULL;
 }

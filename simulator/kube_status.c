@@ -24,7 +24,9 @@ static const char *vformat(struct buf *b, const char *fmt, va_list ap) {
         die("out of memory");
     }
     size_t n = strlen(text);
-    (void)buf_append(b, text, n < KUBE_MESSAGE_MAX ? n : KUBE_MESSAGE_MAX);
+    for (n = n < KUBE_MESSAGE_MAX ? n : KUBE_MESSAGE_MAX; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80; n--) {
+    } /* never through the middle of a character */
+    (void)buf_append(b, text, n);
     free(text);
     return buf_str(b);
 }

@@ -123,6 +123,20 @@ static json *check_metadata(const struct kube_write *w, const json *object, cons
     return kube_causes_status(&c, w->r, name);
 }
 
+static json *undecodable(const struct kube_write *w, const json *object, struct strlist *unknown, struct arena *a) {
+    for (size_t i = 0; i < unknown->n; i++) {
+        unknown->v[i] = arena_printf(a, "unknown field \"%s\"", unknown->v[i]);
+    }
+    const char *fields = strlist_join(unknown, ", ", a);
+    if (w->patches) {
+        return kube_invalid_one(w->r, kube_name_of(object), "patch", "FieldValueInvalid",
+                                "Invalid value: \"%s\": strict decoding error: %s", json_print_arena(object, a),
+                                fields);
+    }
+    return kube_status(400, "BadRequest", "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+                       w->r->kind, w->r->version, w->r->kind, fields);
+}
+
 /* Defaults, pruning, and under Strict the refusal of what would be pruned. */
 static json *prepare_schema(const struct kube_write *w, json *object) {
     const json *schema = schema_of(w);
@@ -134,12 +148,7 @@ static json *prepare_schema(const struct kube_write *w, json *object) {
     struct strlist unknown = {0};
     kube_schema_prepare(schema, object, &unknown, a);
     if (w->strict && unknown.n > 0) {
-        for (size_t i = 0; i < unknown.n; i++) {
-            unknown.v[i] = arena_printf(a, "unknown field \"%s\"", unknown.v[i]);
-        }
-        refused =
-            kube_status(400, "BadRequest", "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
-                        w->r->kind, w->r->version, w->r->kind, strlist_join(&unknown, ", ", a));
+        refused = undecodable(w, object, &unknown, a);
     }
     arena_free(a);
     return refused;
