@@ -17,6 +17,8 @@ static const struct subcommand {
      "print the steps that a binding would take; exits 2 when there are any, 0 when there are none, 1 on error"},
     {"approve", COMMAND_APPROVE, command_approve, "cni-iam approve NAME [flags]",
      "approve the detachment that the binding's status shows"},
+    {"demo", COMMAND_DEMO, command_demo, "cni-iam demo [flags]",
+     "show a migration in a simulated cluster and account, on loopback; needs neither"},
 };
 #define NSUBCOMMANDS (sizeof subcommands / sizeof *subcommands)
 

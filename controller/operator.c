@@ -313,6 +313,7 @@ struct operator* operator_new(const struct operator_options *o) {
                                           .allowed_policy_arns = o->options->allowed_policy_arns,
                                           .role_path = o->options->role_path,
                                           .aws_audit_interval_ms = o->options->aws_audit_interval_ms};
+    aws_client_seed(o->connection->aws, prng_next(&op->prng));
     op->queue = work_queue_new(o->clock, on_queue, op);
     op->events = events_new(o->connection->effector, o->clock, o->identity);
     make_driver(op);

@@ -5,7 +5,7 @@
 
 #include "platform/base/buf.h"
 
-enum kind { TEXT, SWITCH, DURATION, LIST, LEVEL, FORMAT };
+enum kind { TEXT, SWITCH, NUMBER, DURATION, LIST, LEVEL, FORMAT };
 
 struct flag {
     const char *name;
@@ -50,6 +50,13 @@ static const struct flag flags[] = {
     {"filename", TEXT, AT(file), COMMAND_PLAN, "FILE",
      "binding to plan, YAML or JSON; - reads standard input (also -f)"},
     {"digest", TEXT, AT(digest), COMMAND_APPROVE, "DIGEST", "approve only if the plan still has this digest"},
+    {"fast", SWITCH, AT(fast), COMMAND_DEMO, "true|false", "scale all waits down, and end at once (default false)"},
+    {"seed", NUMBER, AT(seed), COMMAND_DEMO, "NUMBER",
+     "of the world: the same one makes the same nodes and delays (default 1)"},
+    {"no-color", SWITCH, AT(no_color), COMMAND_DEMO, "true|false",
+     "no colors; so does NO_COLOR in the environment (default false)"},
+    {"keep", SWITCH, AT(keep), COMMAND_DEMO, "true|false",
+     "stay when it is done, to look around and to break things (default true on a terminal without --fast)"},
 };
 #define NFLAGS (sizeof flags / sizeof *flags)
 
@@ -79,6 +86,9 @@ static bool set_value(struct options *o, const struct flag *f, const char *value
     case SWITCH:
         ok = set_switch((bool *)at, value);
         break;
+    case NUMBER:
+        ok = str_to_int64(value, (int64_t *)(void *)at);
+        break;
     case DURATION:
         ok = str_to_duration_ms(value, (int64_t *)(void *)at) && *(int64_t *)(void *)at > 0;
         break;
@@ -94,8 +104,10 @@ static bool set_value(struct options *o, const struct flag *f, const char *value
     }
     if (ok)
         return true;
-    return error_set(err, ERR_INVALID, "--%s %.100s: write %s", f->name, value,
-                     f->kind == DURATION ? "a duration such as 15s, 1m30s or 500ms, greater than 0" : f->value_name);
+    const char *what = f->kind == DURATION ? "a duration such as 15s, 1m30s or 500ms, greater than 0"
+                       : f->kind == NUMBER ? "a number, 0 or greater"
+                                           : f->value_name;
+    return error_set(err, ERR_INVALID, "--%s %.100s: write %s", f->name, value, what);
 }
 
 static char *variable_name(const char *flag, struct arena *a) {
@@ -182,6 +194,7 @@ bool options_parse(int argc, const char *const *argv, enum command command, cons
     o->aws_audit_interval_ms = 60000;
     o->metrics_bind_address = o->health_probe_bind_address = "0";
     o->role_path = "/";
+    o->seed = 1;
     o->log_level = command == COMMAND_CONTROLLER ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
     o->log_format = command == COMMAND_CONTROLLER ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
     if (!from_environment(o, command, env, a, err))

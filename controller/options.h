@@ -18,7 +18,7 @@
 
 #define OPTIONS_VALUE_MAX 65536
 
-enum command { COMMAND_CONTROLLER = 1, COMMAND_PLAN = 2, COMMAND_APPROVE = 4 };
+enum command { COMMAND_CONTROLLER = 1, COMMAND_PLAN = 2, COMMAND_APPROVE = 4, COMMAND_DEMO = 8 };
 
 struct options {
     const char *kubeconfig, *context;
@@ -37,6 +37,9 @@ struct options {
     const char *file;   /* -f; "-" is standard input */
     const char *digest; /* --digest */
     const char *name;   /* the operand */
+    /* demo */
+    bool fast, no_color, keep;
+    int64_t seed;
     bool help;
 };
 

@@ -348,6 +348,10 @@ struct aws_client *aws_client_new(struct loop *l, const struct aws_settings *s, 
     return c;
 }
 
+void aws_client_seed(struct aws_client *c, uint64_t seed) {
+    prng_seed(&c->prng, seed);
+}
+
 void aws_client_free(struct aws_client *c) {
     if (!c) {
         return;

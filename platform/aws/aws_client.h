@@ -38,6 +38,7 @@ struct aws_client *aws_client_new(struct loop *l, const struct aws_settings *s, 
                                   struct error *err);
 void aws_client_free(struct aws_client *c);
 struct effector aws_client_effector(struct aws_client *c);
+void aws_client_seed(struct aws_client *c, uint64_t seed); /* of the jitter, in place of its own */
 void aws_client_set_write_gate(struct aws_client *c, bool (*may_write)(void *arg), void *arg);
 
 /* One row for each service, operation and outcome: attempts that were answered or failed. */

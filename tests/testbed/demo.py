@@ -1,4 +1,4 @@
-"""The main job on a real control plane, told while it happens: what ./quickstart shows.
+"""The main job on a real control plane, told while it happens: what ./quickstart --real shows.
 
 Exit status 0 only when every pod has the role, the node role has lost the CNI policy, and no pod was without permissions meanwhile.
 """

@@ -266,6 +266,19 @@ static void test_help_names_every_flag_of_the_subcommand(void **state) {
     assert_true(o.help);
 }
 
+static void test_the_demo_has_flags_of_its_own(void **state) {
+    (void)state;
+    assert_true(PARSE(COMMAND_DEMO));
+    assert_false(o.fast || o.keep || o.no_color);
+    assert_int_equal(o.seed, 1);
+    assert_true(PARSE(COMMAND_DEMO, "--fast", "--seed", "42", "--no-color", "--keep=true"));
+    assert_true(o.fast && o.keep && o.no_color);
+    assert_int_equal(o.seed, 42);
+    REFUSED("--seed many: write a number", COMMAND_DEMO, "--seed", "many");
+    REFUSED("unknown flag --fast", COMMAND_CONTROLLER, "--fast");
+    REFUSED("unknown flag --kubeconfig", COMMAND_DEMO, "--kubeconfig=x"); /* it touches nothing that is real */
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -280,6 +293,7 @@ int main(void) {
         TEST(test_the_election_keeps_its_distances),
         TEST(test_a_subcommand_takes_its_own_flags_only),
         TEST(test_a_value_has_a_maximum),
+        TEST(test_the_demo_has_flags_of_its_own),
         TEST(test_help_names_every_flag_of_the_subcommand),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);

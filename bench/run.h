@@ -1,0 +1,49 @@
+/*
+ * run.h - one run of the product's own operator in a simulated world: migrate, rest, delete, all under the checkers.
+ *
+ * Model: world, network and operator on one virtual clock, everything drawn from one seed. The operator is the one of
+ * controller/operator.h with its real clients for Kubernetes and AWS; only sockets, the clock and the machine are
+ * simulated (virtual_loop.h, net.h). A crash takes the operator away in the middle of a call and starts another.
+ *
+ * Ownership: the result is a value.   Errors: a run that does not get where it should says so in `failure`.
+ * Bounds: BENCH_VIRTUAL_MAX_MS of virtual time a phase.
+ */
+#ifndef CNI_IAM_BENCH_RUN_H
+#define CNI_IAM_BENCH_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bench/net.h"
+
+#define BENCH_VIRTUAL_MAX_MS (60 * 60 * 1000)
+
+struct bench_fault {
+    enum net_fault_kind kind;
+    int at;
+};
+
+struct bench_options {
+    const char *scenario; /* for people */
+    const char *spec;     /* JSON of the binding's spec */
+    uint64_t seed;
+    int nodes;
+    bool on_delete, ipv6;
+    int webhook_misses;
+    int64_t enforcement_lag_ms, delay_max_ms;
+    const struct bench_fault *faults;
+    int nfaults;
+    bool trace; /* writes to standard output */
+};
+
+struct bench_result {
+    char failure[512]; /* "" if all is as it should be */
+    int violations;
+    int migration_writes, writes; /* calls that change something; the second with the deletion's */
+    int64_t calls, virtual_ms, trace_hash;
+    bool faults_met;
+};
+
+void bench_run(const struct bench_options *o, struct bench_result *out);
+
+#endif

@@ -1,0 +1,85 @@
+"""cni-iam demo as a process: it converges, it stays if asked to, real clients can talk to its world, and it leaves nothing behind.
+
+Needs cni-iam: env CNI_IAM, or cni-iam under the folder that env BUILD_DIR names, default build/dev.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("CNI_IAM") or str(ROOT / os.environ.get("BUILD_DIR", "build/dev") / "cni-iam")
+
+
+@pytest.fixture
+def env(tmp_path):
+    # What a user may have set, and what must never reach the controller of a demo.
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path), "AWS_PROFILE": "production",
+            "AWS_ENDPOINT_URL_IAM": "http://127.0.0.1:1", "CNI_IAM_CONTEXT": "production"}
+
+
+def test_it_converges(env, tmp_path):
+    done = subprocess.run([BINARY, "demo", "--fast"], env=env, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 invariants broken" in done.stdout and "\033" not in done.stdout
+    writes = done.stdout[done.stdout.index("Writes, in their order"):]
+    assert writes.index("CreateRole") < writes.index("change serviceaccounts") < writes.index("DetachRolePolicy eks-node")
+    assert "the identity webhook did not inject it" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_seed(env):
+    done = subprocess.run([BINARY, "demo", "--fast", "--seed=99"], env=env, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_stays_and_repairs(env, tmp_path):
+    process = subprocess.Popen([BINARY, "demo", "--fast", "--keep"], env=env, stdout=subprocess.PIPE, text=True)
+    try:
+        text = ""
+        while "Ctrl-C ends this world" not in text:
+            line = process.stdout.readline()
+            assert line, text
+            text += line
+        kubeconfig = Path(re.search(r"KUBECONFIG=(\S+)", text)[1]).read_text()
+        server = re.search(r'server: "(\S+)"', kubeconfig)[1]
+        sa = f"{server}/api/v1/namespaces/kube-system/serviceaccounts/aws-node"
+        before = json.load(urllib.request.urlopen(sa))["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
+        patch = json.dumps({"metadata": {"annotations": {"eks.amazonaws.com/role-arn": None}}}).encode()
+        urllib.request.urlopen(urllib.request.Request(
+            sa, patch, {"Content-Type": "application/merge-patch+json"}, method="PATCH"))
+        deadline = time.monotonic() + 30
+        while json.load(urllib.request.urlopen(sa))["metadata"].get("annotations", {}).get("eks.amazonaws.com/role-arn") != before:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_controller_that_ends_is_a_failure(env, tmp_path):
+    process = subprocess.Popen([BINARY, "demo", "--fast"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 20
+    while not (found := children.read_text().split()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(int(found[0]), signal.SIGKILL)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1 and "the controller ended by itself: signal 9" in said
+    kept = re.search(r"kept in (\S+)", said)[1]
+    assert (Path(kept) / "controller.log").exists()
+
+
+def test_no_place_for_temporary_files(env):
+    done = subprocess.run([BINARY, "demo", "--fast"], env=env | {"TMPDIR": "/nonexistent"}, capture_output=True, text=True,
+                          timeout=20, check=False)
+    assert done.returncode == 1 and "set TMPDIR" in done.stderr
