@@ -45,7 +45,7 @@ static const struct pace slow = {.pod_start_ms = 1200,
                                  .soak_s = 5};
 /* The operator looks every two seconds at what IAM or the webhook have not made effective yet, however short that is. */
 static const struct pace fast = {
-    .pod_start_ms = 50, .tick_ms = 50, .deadline_ms = 60000, .settle_ms = 200, .soak_s = 1};
+    .pod_start_ms = 25, .tick_ms = 50, .deadline_ms = 60000, .settle_ms = 200, .soak_s = 1};
 
 enum phase { STARTING, MIGRATING, SETTLING, CONVERGED, FAILED, INTERRUPTED };
 
