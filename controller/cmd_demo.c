@@ -45,7 +45,7 @@ static const struct pace slow = {.pod_start_ms = 1200,
                                  .soak_s = 5};
 /* The operator looks every two seconds at what IAM or the webhook have not made effective yet, however short that is. */
 static const struct pace fast = {
-    .pod_start_ms = 50, .tick_ms = 50, .deadline_ms = 60000, .settle_ms = 200, .soak_s = 1};
+    .pod_start_ms = 25, .tick_ms = 50, .deadline_ms = 60000, .settle_ms = 200, .soak_s = 1};
 
 enum phase { STARTING, MIGRATING, SETTLING, CONVERGED, FAILED, INTERRUPTED };
 
@@ -67,6 +67,7 @@ struct demo {
     int64_t started_ms, settled_ms, converged_ms;
     uint64_t timer;
     int aws_writes, kube_writes, nwrites, violations_said;
+    int complaints; /* of pods' CNIs since the last picture */
     char writes[WRITES_MAX][DEMO_TEXT_MAX];
 };
 
@@ -115,9 +116,8 @@ static void on_event(struct demo *d, const char *type, const json *event) {
     if (str_eq(kind, "CniIamBinding"))
         demo_view_say(d->view, warning ? DEMO_BAD : DEMO_GOOD, elapsed(d), "%s: %s", reason,
                       str_or(json_str(event, "message"), str_or(json_str(event, "note"), "")));
-    else if (warning)
-        demo_view_say(d->view, DEMO_BAD, elapsed(d), "pod %s: %s", str_or(json_str(event, "involvedObject.name"), ""),
-                      reason);
+    else if (warning && str_eq(reason, "MissingIAMPermissions"))
+        d->complaints++;
 }
 
 static void on_kube_write(void *arg, const char *type, const char *resource, const json *object, const char *manager) {
@@ -206,6 +206,9 @@ static const json *see(struct demo *d) {
     for (; d->violations_said < p->violations && sim_checker_violation(d->checker, d->violations_said);
          d->violations_said++)
         demo_view_say(d->view, DEMO_BAD, p->elapsed_ms, "%s", sim_checker_violation(d->checker, d->violations_said));
+    if (d->complaints > 0)
+        demo_view_say(d->view, DEMO_BAD, p->elapsed_ms, "%d warnings of pods: missing IAM permissions", d->complaints);
+    d->complaints = 0;
     demo_view_draw(d->view, p);
     return binding;
 }
@@ -452,7 +455,8 @@ static void print_summary(const struct demo *d) {
 static void print_look_around(const struct demo *d) {
     printf("\nLook around, in another terminal:\n"
            "  export KUBECONFIG=%s\n"
-           "  export AWS_ENDPOINT_URL=http://127.0.0.1:%d AWS_REGION=us-west-2 AWS_ACCESS_KEY_ID=%s "
+           "  export AWS_ENDPOINT_URL=http://127.0.0.1:%d AWS_REGION=us-west-2 AWS_DEFAULT_REGION=us-west-2 "
+           "AWS_ACCESS_KEY_ID=%s "
            "AWS_SECRET_ACCESS_KEY=%s\n"
            "  kubectl get cib -o wide; kubectl get pods; kubectl get events\n"
            "  aws iam list-attached-role-policies --role-name eks-node\n"

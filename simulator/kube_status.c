@@ -18,7 +18,7 @@ static json *status_of(int code, const char *reason, const char *message) {
     return s;
 }
 
-static const char *vformat(struct buf *b, const char *fmt, va_list ap) {
+__attribute__((format(printf, 2, 0))) static const char *vformat(struct buf *b, const char *fmt, va_list ap) {
     char *text = NULL;
     if (vasprintf(&text, fmt, ap) < 0) {
         die("out of memory");

@@ -136,8 +136,7 @@ static void test_json_patch(void **state) {
     int64_t rv = sim_kube_resource_version(t->kube);
 
     static const char *const refused[] = {
-        "[{\"op\":\"test\",\"path\":\"/metadata/labels/n\",\"value\":\"x\"},"
-        "{\"op\":\"remove\",\"path\":\"/metadata/labels\"}]",
+        "[{\"op\":\"test\",\"path\":\"/metadata/labels/n\",\"value\":\"x\"}]",
         "[{\"op\":\"remove\",\"path\":\"/metadata/none\"}]", "[{\"op\":\"add\",\"path\":\"/a/b/c\",\"value\":1}]",
         "[{\"op\":\"replace\",\"path\":\"/none\",\"value\":1}]", "[{\"op\":\"dance\",\"path\":\"/metadata\"}]"};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
@@ -146,6 +145,10 @@ static void test_json_patch(void **state) {
                             "the server rejected our request due to an error in our request");
         assert_null(json_first(json_get(t->body, "details")));
     }
+    assert_int_equal(sim_test_do(t, "PATCH", NODE_SA, type, /* all of it, or nothing */
+                                 "[{\"op\":\"remove\",\"path\":\"/metadata/labels\"},"
+                                 "{\"op\":\"test\",\"path\":\"/metadata/name\",\"value\":\"x\"}]"),
+                     422);
     assert_int_equal(sim_test_do(t, "PATCH", NODE_SA, type, "{}"), 400);
     assert_int_equal(sim_test_do(t, "PATCH", SA "/none", type, "[]"), 404);
     assert_int_equal(sim_test_do(t, "PATCH", NODE_SA, "application/json", "{}"), 415);

@@ -1,4 +1,4 @@
-/* test_sim_kube_schema.c - the CRD at work: defaults, pruning, what is refused and in which words, and each rule by itself. */
+/* test_sim_kube_schema.c - the CRD at work: defaults, pruning, each rule, and the words of a refusal. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -205,8 +205,7 @@ static void test_what_is_accepted(void **state) {
     static const char *const specs[] = {
         "{\"role\":{\"arn\":\"arn:aws-us-gov:iam::111122223333:role/a/b/name\",\"management\":\"Adopt\"}}",
         "{\"role\":{\"arn\":\"arn:aws-iso-b:iam::111122223333:role/name\",\"management\":\"Reference\"}}",
-        "{\"role\":{\"path\":\"/\",\"name\":\"a\",\"tags\":{\"Gr\xc3\xb6\xc3\x9f"
-        "e \xe6\x97\xa5\":\"a b=c:d@e\"}}}",
+        "{\"role\":{\"path\":\"/\",\"name\":\"a\",\"tags\":{\"Gr\xc3\xb6\xc3\x9f \xe6\x97\xa5\":\"a b=c:d@e\"}}}",
         "{\"role\":{\"description\":\"caf\xc3\xa9\\n~\"}}",
         "{\"cluster\":{\"name\":\"prod_1\",\"region\":\"us-gov-west-1\",\"accountID\":\"111122223333\"}}",
         "{\"rollout\":{\"proofSeconds\":0},\"nodeRole\":{\"soakSeconds\":604800,\"foreignConsumers\":[\"i-1\"]}}",
