@@ -4,7 +4,7 @@
  *   S1   a node whose aws-node pod was permitted has one that is not
  *   S2   a CNI policy came off a node role while a node with that role had no Ready pod with a working role of its own
  *   S5   a provider was deleted that some role trusts
- *   S9   the DaemonSet was restarted more than once on one way
+ *   S9   the DaemonSet was restarted more than twice: once on the way there, once on the way back
  *
  * Model: asked after every write to Kubernetes or AWS, and every CHECKER_LOOK_MS for as long as IAM may still be changing
  * its mind. What others break is excused for as long as sim_checker_excuse says so.

@@ -2,7 +2,7 @@
  * node.c - nodes with their EC2 instance, kubelet and CNI. A pod becomes Ready pod_start_ms after it was made, if its
  * credentials may do what the CNI does; later it is looked at again for as long as permissions may still change: one that is
  * refused is not Ready and posts the CNI's MissingIAMPermissions Event, one that is permitted again becomes Ready again. A pod that
- * is deleted goes a second later.
+ * is deleted goes a second later, or sooner where pods start sooner.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,7 +201,7 @@ void node_on_write(struct sim_world *w, const char *type, const char *resource, 
     l->w = w;
     snprintf(l->name, sizeof l->name, "%s", str_or(json_str(object, "metadata.name"), ""));
     snprintf(l->uid, sizeof l->uid, "%s", str_or(json_str(object, "metadata.uid"), ""));
-    world_after(w, LINGER_MS, gone, l);
+    world_after(w, w->o.pod_start_ms < LINGER_MS ? w->o.pod_start_ms : LINGER_MS, gone, l);
 }
 
 /* --- nodes --- */
