@@ -8,6 +8,8 @@
 #include "platform/base/json.h"
 #include "platform/base/json_scan.h"
 
+#define EQUAL_BY_SEARCH_MAX 64 /* members; above, both are sorted */
+
 /* Objects with fewer keys are compared pair by pair; larger ones are sorted, so that hostile input costs n log n. */
 #define PAIRWISE_MAX 8
 
@@ -245,17 +247,66 @@ char *json_canonical(const json *j, struct arena *a) {
     return text;
 }
 
-bool json_equal(const json *a, const json *b) {
+static bool texts_equal(const json *a, const json *b) {
     struct buf x;
     struct buf y;
 
-    if (a == NULL || b == NULL || a == b) {
-        return a == b;
-    }
     canonical(&x, a);
     canonical(&y, b);
     bool equal = x.n == y.n && memcmp(buf_str(&x), buf_str(&y), x.n) == 0;
     buf_done(&x);
     buf_done(&y);
     return equal;
+}
+
+static size_t members_of(const json *o) {
+    size_t n = 0;
+    for (const json *it = o->child; it != NULL; it = it->next) {
+        n++;
+    }
+    return n;
+}
+
+/* Keys are unique (json_parse refuses others, adders replace): as many members, and each of one in the other. */
+static bool objects_equal(const json *a, const json *b) {
+    size_t n = members_of(a);
+    if (n != members_of(b)) {
+        return false;
+    }
+    if (n > EQUAL_BY_SEARCH_MAX) {
+        return texts_equal(a, b);
+    }
+    for (const json *it = a->child; it != NULL; it = it->next) {
+        const json *twin = json_get(b, it->string);
+        if (twin == NULL || !json_equal(it, twin)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool arrays_equal(const json *a, const json *b) {
+    const json *x = a->child;
+    const json *y = b->child;
+    while (x != NULL && y != NULL && json_equal(x, y)) {
+        x = x->next;
+        y = y->next;
+    }
+    return x == NULL && y == NULL;
+}
+
+bool json_equal(const json *a, const json *b) {
+    if (a == NULL || b == NULL || a == b) {
+        return a == b;
+    }
+    if (cJSON_IsObject(a) && cJSON_IsObject(b)) {
+        return objects_equal(a, b);
+    }
+    if (cJSON_IsArray(a) && cJSON_IsArray(b)) {
+        return arrays_equal(a, b);
+    }
+    if (cJSON_IsString(a) && cJSON_IsString(b)) {
+        return strcmp(a->valuestring, b->valuestring) == 0;
+    }
+    return texts_equal(a, b); /* a number may be one by value or by its text */
 }

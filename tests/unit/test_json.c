@@ -341,6 +341,31 @@ static void test_building__replaces_and_keeps_order(void **state) {
     json_free(NULL);
 }
 
+static json *many(int n, bool backwards, int odd) {
+    json *o = json_object();
+    for (int i = 0; i < n; i++) {
+        char key[16];
+        int k = backwards ? n - 1 - i : i;
+        (void)snprintf(key, sizeof key, "k%d", k);
+        json_add_int64(o, key, k == odd ? -1 : k);
+    }
+    return o;
+}
+
+static void test_equal__with_many_members(void **state) {
+    (void)state;
+    for (int n = 60; n <= 70; n++) {
+        json *x = many(n, false, -1);
+        json *y = many(n, true, -1);
+        json *z = many(n, true, n / 2);
+        assert_true(json_equal(x, y));
+        assert_false(json_equal(x, z));
+        json_free(x);
+        json_free(y);
+        json_free(z);
+    }
+}
+
 static void test_canonical__sorts_and_compares(void **state) {
     static const struct {
         const char *a;
@@ -360,6 +385,12 @@ static void test_canonical__sorts_and_compares(void **state) {
         {"\"\\u00e9\"", "\"\xc3\xa9\"", true},
         {"\"a\\/b\"", "\"a/b\"", true},
         {"0.1", "0.10", true},
+        {"{\"a\":1,\"b\":2}", "{\"a\":1,\"c\":2}", false},
+        {"{\"a\":{\"x\":[{\"y\":1}]}}", "{\"a\":{\"x\":[{\"y\":1}]}}", true},
+        {"{\"a\":{\"x\":[{\"y\":1}]}}", "{\"a\":{\"x\":[{\"y\":2}]}}", false},
+        {"[1,2]", "[1,2,3]", false},
+        {"[]", "{}", false},
+        {"\"{}\"", "{}", false},
     };
     struct arena *a = arena_new(0);
     (void)state;
@@ -396,6 +427,7 @@ int main(void) {
         cmocka_unit_test(test_getters__present_and_absent),
         cmocka_unit_test(test_building__replaces_and_keeps_order),
         cmocka_unit_test(test_canonical__sorts_and_compares),
+        cmocka_unit_test(test_equal__with_many_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
