@@ -30,7 +30,7 @@ struct replica {
     bool running;
     struct connection connection;
     struct sqlite_store *store;
-    struct operator* op;
+    struct cni_operator *op;
     struct options options;
 };
 

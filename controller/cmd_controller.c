@@ -28,7 +28,7 @@ struct process_state {
     struct connection c;
     struct clock clock;
     struct sqlite_store *sqlite;
-    struct operator* op;
+    struct cni_operator *op;
     struct http_server *health, *metrics;
     struct http_route health_routes[2], metrics_routes[1];
     char identity[256];

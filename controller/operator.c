@@ -17,7 +17,7 @@
 #define LEASE_STALE_MS 20000
 #define OPEN_INTENTS_MAX 64
 
-struct operator{
+struct cni_operator {
     struct operator_options o;
     struct prng prng; /* seeds of the parts */
     struct operator_config config;
@@ -41,14 +41,14 @@ struct operator{
 /* --- ports of the driver --- */
 
 static bool may_write(void *arg) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     bool fresh = !op->leader || leader_may_write(op->leader);
     op->fenced += !fresh && leader_is_leading(op->leader);
     return fresh && !op->stopping;
 }
 
 static int64_t epoch(void *arg) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     return op->leader ? leader_epoch(op->leader) : -1;
 }
 
@@ -56,7 +56,7 @@ static int64_t epoch(void *arg) {
  * A status with a higher epoch than ours: either a later leader wrote it, and our next renewal is refused, or somebody deleted the Lease and it counts
  * from 0 again: then that renewal takes it beyond what was written (K-LE5).
  */
-static void compare_epochs(struct operator* op, int64_t written) {
+static void compare_epochs(struct cni_operator *op, int64_t written) {
     if (!op->leader || written <= leader_epoch(op->leader))
         return;
     LOG_WARN("leader", "a status has a later epoch than the lease", F_INT("status", written),
@@ -65,7 +65,7 @@ static void compare_epochs(struct operator* op, int64_t written) {
 }
 
 static bool collect(void *arg, const char *name, struct arena *a, struct world *w, void **hold) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     struct cluster_view *v = NULL;
     if (!cluster_view_from_informers(op->informers, name, a, w, &v))
         return false;
@@ -80,14 +80,14 @@ static void release(void *arg, void *hold) {
 }
 
 static void wrote(void *arg, const char *name, const char *resource, const char *rv) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     for (int k = 0; k < WATCH_COUNT; k++)
         if (str_eq(watched_kind((enum watched)k)->target.resource, resource))
             informer_wrote(op->informers[k], name, rv);
 }
 
 static bool ready(void *arg, const char *name) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     for (int k = 0; k < WATCH_COUNT; k++)
         if (!informer_ready(op->informers[k], name))
             return false;
@@ -96,7 +96,7 @@ static bool ready(void *arg, const char *name) {
 
 static void post_event(void *arg, const struct cib_binding *about, bool warning, const char *reason, const char *action,
                        const char *note) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     struct event_subject subject = {.name = about->name, .uid = about->uid};
     LOG_AT_(warning ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "event", note, F_STR("binding", about->name),
             F_STR("reason", reason));
@@ -104,7 +104,7 @@ static void post_event(void *arg, const struct cib_binding *about, bool warning,
 }
 
 static void on_queue(void *arg) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     if (op->started && !op->stopping)
         driver_wake(op->driver);
 }
@@ -113,7 +113,7 @@ static void on_queue(void *arg) {
 
 /* Whatever changed, every binding is worth a look: they are one or two. */
 static void on_changed(void *arg, const char *key) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     (void)key;
     if (!op->informers[WATCH_BINDINGS])
         return;
@@ -126,18 +126,18 @@ static void on_changed(void *arg, const char *key) {
 
 /* A binding that is gone is no longer among those: its memory goes with a last pass. */
 static void on_binding_changed(void *arg, const char *key) {
-    work_queue_add(((struct operator*)arg)->queue, key);
+    work_queue_add(((struct cni_operator *)arg)->queue, key);
     on_changed(arg, key);
 }
 
-static bool all_synced(const struct operator* op) {
+static bool all_synced(const struct cni_operator *op) {
     for (int k = 0; k < WATCH_COUNT; k++)
         if (!op->informers[k] || !informer_synced(op->informers[k]))
             return false;
     return true;
 }
 
-static void start_work(struct operator* op) {
+static void start_work(struct cni_operator *op) {
     if (op->started || op->stopping || !all_synced(op) || (op->leader && !leader_is_leading(op->leader)))
         return;
     op->started = true;
@@ -147,14 +147,14 @@ static void start_work(struct operator* op) {
 }
 
 static void on_synced(void *arg) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     if (!all_synced(op))
         return;
     LOG_INFO("controller", "informers are synced");
     start_work(op);
 }
 
-static void start_informers(struct operator* op, struct watch_source source) {
+static void start_informers(struct cni_operator *op, struct watch_source source) {
     for (int k = 0; k < WATCH_COUNT; k++) {
         const struct watched_kind *kind = watched_kind((enum watched)k);
         struct informer_config config = {.target = kind->target,
@@ -174,7 +174,7 @@ static void start_informers(struct operator* op, struct watch_source source) {
 /* --- starting --- */
 
 /* S18: a guard on the pod network depends on the very CNI it guards. */
-static void judge_independence(struct operator* op, const json *pod) {
+static void judge_independence(struct cni_operator *op, const json *pod) {
     op->config.guard_independent = true;
     if (!op->o.connection->config->in_cluster)
         return;
@@ -186,12 +186,18 @@ static void judge_independence(struct operator* op, const json *pod) {
         pod ? "the operator's pod is on the pod network" : "the operator's own pod could not be read";
 }
 
+static void identify(void *arg);
+
 static void on_own_pod(void *arg, struct effect_result *r) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     op->call = 0;
-    judge_independence(op, r->value);
     if (r->error.code)
         LOG_WARN("controller", "own pod not read", F_STR("error", r->error.message));
+    if (r->error.code && r->error.code != ERR_NOT_FOUND && error_is_transient(r->error.code)) {
+        op->timer = op->o.clock.timer_start(op->o.clock.ctx, IDENTIFY_RETRY_MS, identify, op);
+        return;
+    }
+    judge_independence(op, r->value);
     preflight_start(op->preflight);
     op->watch = k8s_watch_new(op->o.connection->k8s);
     start_informers(op, k8s_watch_source(op->watch));
@@ -199,10 +205,8 @@ static void on_own_pod(void *arg, struct effect_result *r) {
         leader_start(op->leader);
 }
 
-static void identify(void *arg);
-
 static void on_kube_system(void *arg, struct effect_result *r) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     op->call = 0;
     const char *uid = json_str(r->value, "metadata.uid");
     if (!uid) {
@@ -224,7 +228,7 @@ static void on_kube_system(void *arg, struct effect_result *r) {
 }
 
 static void identify(void *arg) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     op->timer = 0;
     if (op->stopping)
         return;
@@ -247,7 +251,7 @@ static void note_open_intent(void *arg, int64_t id, const struct store_intent *i
         open->ids[open->n++] = id;
 }
 
-static void settle_intents(struct operator* op) {
+static void settle_intents(struct cni_operator *op) {
     struct open_intents open = {.n = 0};
     op->o.store.intent_each_open(op->o.store.ctx, note_open_intent, &open);
     for (size_t i = 0; i < open.n; i++)
@@ -261,11 +265,11 @@ static void on_leading(void *arg) {
 }
 
 static void on_lost(void *arg) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     op->o.lost(op->o.arg);
 }
 
-static void make_leader(struct operator* op) {
+static void make_leader(struct cni_operator *op) {
     const struct options *o = op->o.options;
     const struct k8s_config *config = op->o.connection->config;
     str_copy(op->lease_ns, sizeof op->lease_ns,
@@ -285,7 +289,7 @@ static void make_leader(struct operator* op) {
     op->leader = leader_new(&lo, op->o.connection->effector, op->o.clock);
 }
 
-static void make_driver(struct operator* op) {
+static void make_driver(struct cni_operator *op) {
     struct driver_options d = {.effector = op->o.connection->effector,
                                .clock = op->o.clock,
                                .store = &op->o.store,
@@ -302,8 +306,8 @@ static void make_driver(struct operator* op) {
     op->driver = driver_new(&d);
 }
 
-struct operator* operator_new(const struct operator_options *o) {
-    struct operator* op = calloc(1, sizeof *op);
+struct cni_operator *operator_new(const struct operator_options *o) {
+    struct cni_operator *op = calloc(1, sizeof *op);
     if (!op)
         die("out of memory");
     op->o = *o;
@@ -324,7 +328,7 @@ struct operator* operator_new(const struct operator_options *o) {
     return op;
 }
 
-void operator_free(struct operator* op) {
+void operator_free(struct cni_operator *op) {
     if (!op)
         return;
     op->o.clock.timer_stop(op->o.clock.ctx, op->timer);
@@ -343,20 +347,20 @@ void operator_free(struct operator* op) {
     free(op);
 }
 
-void operator_start(struct operator* op) {
+void operator_start(struct cni_operator *op) {
     identify(op);
 }
 
 /* --- stopping --- */
 
 static void leave(void *arg) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     op->stopped(op->stopped_arg);
 }
 
 /* The effect under way may commit: its answer is worth waiting for, the lease's other claimants wait longer than that. */
 static void wait_for_driver(void *arg) {
-    struct operator* op = arg;
+    struct cni_operator *op = arg;
     op->timer = 0;
     if (driver_idle(op->driver)) {
         if (op->leader)
@@ -374,7 +378,7 @@ static void wait_for_driver(void *arg) {
     op->timer = op->o.clock.timer_start(op->o.clock.ctx, STOP_POLL_MS, wait_for_driver, op);
 }
 
-void operator_stop(struct operator* op, void (*done)(void *arg), void *arg) {
+void operator_stop(struct cni_operator *op, void (*done)(void *arg), void *arg) {
     if (op->stopping)
         return;
     op->stopping = true;
@@ -388,20 +392,20 @@ void operator_stop(struct operator* op, void (*done)(void *arg), void *arg) {
 
 /* --- what others ask --- */
 
-bool operator_may_write(const struct operator* op) {
+bool operator_may_write(const struct cni_operator *op) {
     return op && may_write((void *)(uintptr_t)op);
 }
 
-bool operator_is_started(const struct operator* op) {
+bool operator_is_started(const struct cni_operator *op) {
     return op->informers[0] != NULL;
 }
 
-bool operator_lease_is_fresh(const struct operator* op) {
+bool operator_lease_is_fresh(const struct cni_operator *op) {
     return !op->leader || !leader_is_leading(op->leader) ||
            leader_renew_age_ms(op->leader) <= op->o.options->lease_duration_ms + LEASE_STALE_MS;
 }
 
-bool operator_report(const struct operator* op, struct buf *out) {
+bool operator_report(const struct cni_operator *op, struct buf *out) {
     bool ok = operator_is_started(op) && !op->stopping;
     if (!operator_is_started(op))
         buf_puts(out, "the API server was not reached yet\n");
@@ -424,7 +428,7 @@ bool operator_report(const struct operator* op, struct buf *out) {
     return ok;
 }
 
-void operator_metrics(const struct operator* op, struct metrics_sources *out) {
+void operator_metrics(const struct cni_operator *op, struct metrics_sources *out) {
     *out = (struct metrics_sources){.driver = op->driver,
                                     .queue = op->queue,
                                     .leader = op->leader,

@@ -35,18 +35,18 @@ struct operator_options {
     void *arg;
 };
 
-struct operator;
-struct operator* operator_new(const struct operator_options *o);
-void operator_free(struct operator* op);
-void operator_start(struct operator* op);
+struct cni_operator;
+struct cni_operator *operator_new(const struct operator_options *o);
+void operator_free(struct cni_operator *op);
+void operator_start(struct cni_operator *op);
 /* `done` is called once, perhaps from inside. */
-void operator_stop(struct operator* op, void (*done)(void *arg), void *arg);
-bool operator_may_write(const struct operator* op); /* S6a; NULL: not made yet, no */
+void operator_stop(struct cni_operator *op, void (*done)(void *arg), void *arg);
+bool operator_may_write(const struct cni_operator *op); /* S6a; NULL: not made yet, no */
 
 /* For readiness: a line for all that is missing; true if nothing is. */
-bool operator_report(const struct operator* op, struct buf *out);
-bool operator_lease_is_fresh(const struct operator* op); /* or not held */
-bool operator_is_started(const struct operator* op);     /* the API server was reached */
-void operator_metrics(const struct operator* op, struct metrics_sources *out);
+bool operator_report(const struct cni_operator *op, struct buf *out);
+bool operator_lease_is_fresh(const struct cni_operator *op); /* or not held */
+bool operator_is_started(const struct cni_operator *op);     /* the API server was reached */
+void operator_metrics(const struct cni_operator *op, struct metrics_sources *out);
 
 #endif
