@@ -3,7 +3,8 @@
  *
  *   --scenario NAME   one of them, or all (default)
  *   --faults          every single fault at every call that changes something, of migration and deletion
- *   --pairs           every pair of faults
+ *   --pairs           every pair of faults too, both in the migration or both in the deletion
+ *   --phase NAME      migration or deletion: faults (the first of a pair) in this one only
  *   --seeds N         N random swarms; --seed S the one of that seed, with its trace
  *   --twice           each run again: the same seed has to be the same run
  *   --jobs J          processes (default: the cores)
@@ -16,12 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/explore.h"
 #include "bench/run.h"
 #include "platform/base/log.h"
 #include "platform/base/random.h"
 #include "platform/base/str.h"
 
 #define WAITS "\"rollout\":{\"proofSeconds\":10,\"settleSeconds\":5,\"progressDeadlineSeconds\":300}"
+#define IDLE_MS (60 * 60 * 1000) /* of a scenario in which nothing goes wrong */
 #define AUTOMATIC "{" WAITS ",\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":60}}"
 
 static const struct bench_options scenarios[] = {
@@ -86,6 +89,7 @@ struct sweep {
     uint64_t seed;
     struct bench_fault fault[2];
     int nfaults;
+    enum explore_phase phase;
     int job, jobs;
     long counter;
 };
@@ -94,37 +98,19 @@ static bool mine(struct sweep *s) {
     return s->counter++ % s->jobs == s->job;
 }
 
-static int writes_of(const struct bench_options *o) {
-    struct bench_result r;
-    bench_run(o, &r);
-    return r.writes;
-}
-
-static void single_faults(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
-    int writes = writes_of(scenario);
-    for (int kind = 0; kind < NET_FAULT_KINDS; kind++)
-        for (int at = 1; at <= writes; at++) {
-            struct bench_fault f = {.kind = (enum net_fault_kind)kind, .at = at};
-            struct bench_options o = *scenario;
-            o.faults = &f;
-            o.nfaults = 1;
-            if (mine(s))
-                one(&o, t);
-        }
-}
-
-static void pairs_of_faults(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
-    int writes = writes_of(scenario);
-    for (int first = 0; first < NET_FAULT_KINDS * writes; first++)
-        for (int second = first + 1; second < NET_FAULT_KINDS * writes; second++) {
-            struct bench_fault f[2] = {{(enum net_fault_kind)(first % NET_FAULT_KINDS), 1 + first / NET_FAULT_KINDS},
-                                       {(enum net_fault_kind)(second % NET_FAULT_KINDS), 1 + second / NET_FAULT_KINDS}};
-            struct bench_options o = *scenario;
-            o.faults = f;
-            o.nfaults = 2;
-            if (f[0].at != f[1].at && mine(s))
-                one(&o, t);
-        }
+/* depth 1: every single fault; 2: every pair of them. */
+static void faults_of(const struct sweep *s, const struct bench_options *scenario, struct totals *t) {
+    struct explore_totals found = {0};
+    struct explore_options e = {.scenario = scenario,
+                                .depth = s->pairs ? 2 : 1,
+                                .phase = s->phase,
+                                .job = s->job,
+                                .jobs = s->jobs,
+                                .twice = twice,
+                                .failed = tell_failure};
+    explore(&e, &found);
+    t->runs += found.runs;
+    t->violations += found.violations;
 }
 
 /* A world, delays and up to four faults, all of the seed. */
@@ -155,12 +141,12 @@ static void sweep(struct sweep *s, struct totals *t) {
         o.seed = 1;
         if (s->scenario && !str_eq(s->scenario, o.scenario))
             continue;
+        struct bench_options once = o;
+        once.rest_ms = IDLE_MS;
         if (mine(s))
-            one(&o, t);
-        if (s->faults)
-            single_faults(s, &o, t);
-        if (s->pairs)
-            pairs_of_faults(s, &o, t);
+            one(&once, t);
+        if (s->faults || s->pairs)
+            faults_of(s, &o, t);
     }
     for (long n = 0; n < s->seeds; n++)
         if (mine(s))
@@ -205,7 +191,8 @@ static bool parse_fault(struct sweep *s, const char *text) {
 
 static int usage(void) {
     fprintf(stderr,
-            "usage: %s [--scenario NAME] [--faults] [--pairs] [--twice] [--seeds N] [--seed S] [--fault KIND@N] "
+            "usage: %s [--scenario NAME] [--faults | --pairs] [--phase migration|deletion] [--twice] [--seeds N] "
+            "[--seed S] [--fault KIND@N] "
             "[--jobs J]\n",
             self);
     fprintf(stderr, "scenarios:");
@@ -258,15 +245,12 @@ static void discard(void *ctx, const char *line, size_t len) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"scenario", required_argument, NULL, 'c'},
-                                            {"faults", no_argument, NULL, 'f'},
-                                            {"pairs", no_argument, NULL, 'p'},
-                                            {"twice", no_argument, NULL, 't'},
-                                            {"seeds", required_argument, NULL, 'n'},
-                                            {"seed", required_argument, NULL, 's'},
-                                            {"jobs", required_argument, NULL, 'j'},
-                                            {"fault", required_argument, NULL, 'x'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"scenario", required_argument, NULL, 'c'}, {"faults", no_argument, NULL, 'f'},
+        {"pairs", no_argument, NULL, 'p'},          {"twice", no_argument, NULL, 't'},
+        {"seeds", required_argument, NULL, 'n'},    {"seed", required_argument, NULL, 's'},
+        {"phase", required_argument, NULL, 'h'},    {"jobs", required_argument, NULL, 'j'},
+        {"fault", required_argument, NULL, 'x'},    {NULL, 0, NULL, 0}};
     struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1};
     self = argv[0];
     if (getenv("CNI_IAM_BENCH_LOG")) {
@@ -290,6 +274,10 @@ int main(int argc, char **argv) {
             s.have_seed = true, s.seed = (uint64_t)number(optarg);
         else if (c == 'j')
             s.jobs = (int)number(optarg);
+        else if (c == 'h' && str_eq(optarg, "migration"))
+            s.phase = EXPLORE_MIGRATION;
+        else if (c == 'h' && str_eq(optarg, "deletion"))
+            s.phase = EXPLORE_DELETION;
         else if (c != 'x' || !parse_fault(&s, optarg))
             return usage();
     }

@@ -1,35 +1,31 @@
 #include "bench/run.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench/state.h"
 #include "controller/operator.h"
 #include "platform/base/digest.h"
 #include "platform/base/str.h"
-#include "platform/store/sqlite_store.h"
 #include "simulator/checker.h"
 #include "simulator/virtual/virtual_loop.h"
 #include "simulator/world.h"
 
 #define RESTART_AFTER_MS 1000
 #define GOAL_LOOK_MS 500
-#define GOAL_HOLDS_MS 90000 /* longer than one look at AWS: what an operator finds out after its start included */
-#define QUIET_MS (10 * 60 * 1000)
-#define QUIET_LONG_MS (60 * 60 * 1000) /* where nothing went wrong */
+#define GOAL_HOLDS_MS 90000   /* longer than one look at AWS: what an operator finds out after its start included */
+#define QUIET_MS (150 * 1000) /* next to GOAL_HOLDS_MS: four looks at AWS */
 #define AUDIT_INTERVAL_MS 60000
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
 
 extern const char bench_crd_yaml[];
 
-/* One replica with what a process has: connections, a state file, an operator. */
+/* One replica with what a process has: connections, an operator. */
 struct replica {
     bool running;
     struct connection connection;
-    struct sqlite_store *store;
     struct cni_operator *op;
     struct options options;
 };
@@ -40,8 +36,9 @@ struct run {
     struct sim_world *world;
     struct sim_checker *checker;
     struct replica replica;
-    char dir[64], state[96];
+    struct bench_state *state;
     uint64_t seed, restart_timer;
+    bool deleting;
     bool lost; /* the operator gave up its lease: it ends itself */
     int lives;
 };
@@ -59,7 +56,7 @@ static void end_operator(struct run *r) {
     p->running = false;
     operator_free(p->op);
     p->op = NULL;
-    sqlite_store_close(p->store);
+    bench_state_close(r->state);
     connection_close(&p->connection);
 }
 
@@ -95,13 +92,12 @@ static void start_operator(void *arg) {
     struct connection_options co = {.options = &p->options, .component = "bench", .may_write = may_write, .arg = p};
     if (!connection_open(&p->connection, &co, &err))
         die("bench: %s", err.message);
-    struct sqlite_store_options so = {.path = r->state};
-    p->store = sqlite_store_open(&so);
+    bench_state_open(r->state);
     snprintf(identity, sizeof identity, "operator-%d", ++r->lives);
     struct operator_options oo = {.options = &p->options,
                                   .connection = &p->connection,
                                   .clock = virtual_clock(),
-                                  .store = sqlite_store_port(p->store),
+                                  .store = bench_state_port(r->state),
                                   .identity = identity,
                                   .seed = r->seed + (uint64_t)r->lives,
                                   .lost = on_lost,
@@ -209,20 +205,21 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
 
 /* S13: nothing to do, nothing written; and AWS is looked at once an interval. */
 static bool rest(struct run *r, const char *when) {
-    int64_t quiet = r->o->nfaults ? QUIET_MS : QUIET_LONG_MS, end = virtual_now_ms() + quiet;
+    int64_t quiet = r->o->rest_ms ? r->o->rest_ms : QUIET_MS, end = virtual_now_ms() + quiet;
     int64_t looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster");
-    int before = net_writes(NULL);
+    int before = net_writes(NULL), nfaults;
     const char **lines;
+    (void)net_faults(&nfaults);
     while (virtual_loop_step(end))
         if (r->lost || sim_checker_violations(r->checker))
             break;
     int after = net_writes(&lines);
     if (after != before)
-        fail(r, "S13: %d writes in %lld min at rest %s, the first: %s", after - before, (long long)quiet / 60000, when,
+        fail(r, "S13: %d writes in %lld s at rest %s, the first: %s", after - before, (long long)quiet / 1000, when,
              lines[before]);
     looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster") - looks;
-    if (r->o->nfaults == 0 && looks > quiet / AUDIT_INTERVAL_MS + 1) /* an unknown outcome is watched closely (S6c) */
-        fail(r, "S13: AWS was looked at %lld times in %lld min", (long long)looks, (long long)quiet / 60000);
+    if (nfaults == 0 && looks > quiet / AUDIT_INTERVAL_MS + 1) /* an unknown outcome is watched closely (S6c) */
+        fail(r, "S13: AWS was looked at %lld times in %lld s", (long long)looks, (long long)quiet / 1000);
     return judged(r) && !r->out->failure[0];
 }
 
@@ -283,43 +280,50 @@ static void write_file(const char *path, const char *text) {
         die("bench: can not write %s", path);
 }
 
-/* Every run begins with no state file; the operators of one run share it, as those of one node do. */
-static void remove_state(const struct run *r) {
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        char path[160];
-        snprintf(path, sizeof path, "%s%s", r->state, suffixes[i]);
-        unlink(path);
-    }
+static void config_path(const struct run *r, char path[128]) {
+    snprintf(path, 128, "%s/config", bench_state_directory(r->state));
 }
 
-static void remove_directory(const struct run *r) {
+static void write_config(const struct run *r) {
     char path[128];
-    remove_state(r);
-    snprintf(path, sizeof path, "%s/config", r->dir);
-    unlink(path);
-    rmdir(r->dir);
-}
-
-static void prepare_environment(struct run *r) {
-    char path[128];
-    snprintf(r->dir, sizeof r->dir, "/dev/shm/cni-iam-bench-%d", (int)getpid());
-    if (mkdir(r->dir, 0700) != 0 && errno != EEXIST)
-        die("bench: can not make %s", r->dir);
-    snprintf(r->state, sizeof r->state, "%s/state.db", r->dir);
-    remove_state(r);
-    snprintf(path, sizeof path, "%s/config", r->dir);
+    config_path(r, path);
     write_file(path, "apiVersion: v1\nkind: Config\ncurrent-context: sim\n"
                      "clusters: [{name: sim, cluster: {server: \"" NET_KUBE "\"}}]\n"
                      "users: [{name: sim, user: {token: simulated}}]\n"
                      "contexts: [{name: sim, context: {cluster: sim, user: sim}}]\n");
     setenv("KUBECONFIG", path, 1);
+}
+
+static void prepare_environment(struct run *r) {
+    r->state = bench_state_new();
+    write_config(r);
     setenv("AWS_ENDPOINT_URL", NET_AWS, 1);
     setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY, 1);
     setenv("AWS_SECRET_ACCESS_KEY", "simulated", 1);
     setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
     setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
+}
+
+static void remove_environment(struct run *r) {
+    char path[128];
+    config_path(r, path);
+    unlink(path);
+    bench_state_free(r->state);
+}
+
+/* --- branches --- */
+
+static void on_write(void *arg, const char *what) {
+    struct run *r = arg;
+    struct bench_fault fault;
+    (void)what;
+    struct bench_moment now = {.write = net_writes(NULL), .deleting = r->deleting};
+    if (!r->o->branch || !r->o->branch(r->o->branch_arg, &now, &fault))
+        return;
+    bench_state_take_copy(r->state);
+    write_config(r);
+    net_add_fault(fault.kind, fault.at);
 }
 
 static void make_world(struct run *r) {
@@ -333,7 +337,8 @@ static void make_world(struct run *r) {
                                   .webhook_misses = o->webhook_misses,
                                   .ipv6 = o->ipv6,
                                   .on_delete = o->on_delete,
-                                  .crd_yaml = bench_crd_yaml};
+                                  .crd_yaml = bench_crd_yaml,
+                                  .key_bits = 1024}; /* a seventh of the time */
     r->world = sim_world_new(&w);
     sim_aws_add_access_key(sim_world_aws(r->world), ACCESS_KEY, "arn:aws:iam::111122223333:root");
     int64_t settled = virtual_now_ms() + 10000;
@@ -345,6 +350,7 @@ static void make_world(struct run *r) {
                             .seed = o->seed,
                             .delay_max_ms = o->delay_max_ms,
                             .crash = crash,
+                            .before = on_write,
                             .arg = r};
     net_begin(&n);
     for (int i = 0; i < o->nfaults; i++)
@@ -390,6 +396,7 @@ static void phases(struct run *r) {
     r->out->migration_writes = net_writes(NULL);
     if (!rest(r, "after the migration"))
         return;
+    r->deleting = true;
     kube_call(r, "DELETE", "/apis/cniiam.dev/v1alpha1/cniiambindings/aws-node", "");
     if (!run_until(r, goal_gone, "gone"))
         return;
@@ -416,6 +423,6 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     end_operator(r);
     sim_checker_free(r->checker);
     sim_world_free(r->world);
-    remove_directory(r);
+    remove_environment(r);
     free(r);
 }
