@@ -1,11 +1,13 @@
 /*
  * main.c - cni-iam-bench: scenarios times faults times seeds (tests/sim).
  *
- *   --scenario NAME   one of them, or all (default)
+ *   --scenarios DIR   the folder of the scenarios (scenario.h)
+ *   --scenario NAME   one of them, or all (default); faults and swarms: all that are swept
  *   --faults          every single fault at every call that changes something, of migration and deletion
  *   --pairs           every pair of faults too, both in the migration or both in the deletion
  *   --phase NAME      migration or deletion: faults (the first of a pair) in this one only
  *   --seeds N         N random swarms; --seed S the one of that seed, with its trace
+ *   --trace           what the operator and everybody else did, call by call
  *   --twice           each run again: the same seed has to be the same run
  *   --jobs J          processes (default: the cores)
  */
@@ -19,32 +21,12 @@
 
 #include "bench/explore.h"
 #include "bench/run.h"
+#include "bench/scenario_set.h"
 #include "platform/base/log.h"
 #include "platform/base/random.h"
 #include "platform/base/str.h"
 
-#define WAITS "\"rollout\":{\"proofSeconds\":10,\"settleSeconds\":5,\"progressDeadlineSeconds\":300}"
 #define IDLE_MS (60 * 60 * 1000) /* of a scenario in which nothing goes wrong */
-#define AUTOMATIC "{" WAITS ",\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":60}}"
-
-static const struct bench_options scenarios[] = {
-    {.scenario = "irsa", .spec = AUTOMATIC, .nodes = 4, .enforcement_lag_ms = 4000, .delay_max_ms = 40},
-    {.scenario = "one-node", .spec = AUTOMATIC, .nodes = 1, .enforcement_lag_ms = 4000, .delay_max_ms = 40},
-    {.scenario = "missed-pods",
-     .spec = AUTOMATIC,
-     .nodes = 4,
-     .webhook_misses = 2,
-     .enforcement_lag_ms = 4000,
-     .delay_max_ms = 40},
-    {.scenario = "on-delete",
-     .spec = AUTOMATIC,
-     .nodes = 4,
-     .on_delete = true,
-     .enforcement_lag_ms = 4000,
-     .delay_max_ms = 40},
-    {.scenario = "slow-iam", .spec = AUTOMATIC, .nodes = 3, .enforcement_lag_ms = 50000, .delay_max_ms = 40},
-};
-#define SCENARIOS (sizeof scenarios / sizeof *scenarios)
 
 struct totals {
     long runs, violations;
@@ -83,7 +65,7 @@ static void one(const struct bench_options *o, struct totals *t) {
 /* --- sweeps: job j of n takes every n-th run --- */
 
 struct sweep {
-    const char *scenario;
+    const char *directory, *scenario;
     bool faults, pairs, have_seed, trace;
     long seeds;
     uint64_t seed;
@@ -113,16 +95,24 @@ static void faults_of(const struct sweep *s, const struct bench_options *scenari
     t->violations += found.violations;
 }
 
+static const struct scenario *swept(uint64_t any) {
+    size_t n = 0, nth = 0;
+    for (size_t i = 0; i < scenario_set_size(); i++)
+        n += scenario_set_at(i)->swept;
+    for (size_t i = 0; n > 0 && i < scenario_set_size(); i++)
+        if (scenario_set_at(i)->swept && nth++ == any % n)
+            return scenario_set_at(i);
+    die("bench: no scenario is swept");
+}
+
 /* A world, delays and up to four faults, all of the seed. */
 static void swarm(struct sweep *s, uint64_t seed, struct totals *t) {
     struct prng p;
     struct bench_fault f[4];
     prng_seed(&p, seed);
-    struct bench_options o = scenarios[prng_below(&p, SCENARIOS)];
+    struct bench_options o = swept(prng_next(&p))->options;
     if (s->scenario)
-        for (size_t i = 0; i < SCENARIOS; i++)
-            if (str_eq(scenarios[i].scenario, s->scenario))
-                o = scenarios[i];
+        o = scenario_set_find(s->scenario)->options;
     o.seed = seed;
     o.nodes = 1 + (int)prng_below(&p, 6);
     o.enforcement_lag_ms = (int64_t)prng_below(&p, 30000);
@@ -136,16 +126,18 @@ static void swarm(struct sweep *s, uint64_t seed, struct totals *t) {
 }
 
 static void sweep(struct sweep *s, struct totals *t) {
-    for (size_t i = 0; i < SCENARIOS && !s->have_seed && !s->seeds; i++) {
-        struct bench_options o = scenarios[i];
+    for (size_t i = 0; i < scenario_set_size() && !s->have_seed && !s->seeds; i++) {
+        const struct scenario *scenario = scenario_set_at(i);
+        struct bench_options o = scenario->options;
         o.seed = 1;
         if (s->scenario && !str_eq(s->scenario, o.scenario))
             continue;
         struct bench_options once = o;
-        once.rest_ms = IDLE_MS;
+        once.trace = s->trace;
+        once.rest_ms = scenario->swept ? IDLE_MS : 0;
         if (mine(s))
             one(&once, t);
-        if (s->faults || s->pairs)
+        if ((s->faults || s->pairs) && (scenario->swept || s->scenario))
             faults_of(s, &o, t);
     }
     for (long n = 0; n < s->seeds; n++)
@@ -160,15 +152,12 @@ static int replay(struct sweep *s) {
     if (!s->scenario || !s->nfaults) {
         swarm(s, s->seed, &t);
     } else {
-        for (size_t i = 0; i < SCENARIOS; i++)
-            if (str_eq(scenarios[i].scenario, s->scenario)) {
-                struct bench_options o = scenarios[i];
-                o.seed = s->seed;
-                o.faults = s->fault;
-                o.nfaults = s->nfaults;
-                o.trace = true;
-                one(&o, &t);
-            }
+        struct bench_options o = scenario_set_find(s->scenario)->options;
+        o.seed = s->seed;
+        o.faults = s->fault;
+        o.nfaults = s->nfaults;
+        o.trace = true;
+        one(&o, &t);
     }
     printf("runs=%ld violations=%ld\n", t.runs, t.violations);
     return t.violations != 0;
@@ -191,13 +180,14 @@ static bool parse_fault(struct sweep *s, const char *text) {
 
 static int usage(void) {
     fprintf(stderr,
-            "usage: %s [--scenario NAME] [--faults | --pairs] [--phase migration|deletion] [--twice] [--seeds N] "
+            "usage: %s [--scenarios DIR] [--scenario NAME] [--faults | --pairs] [--phase migration|deletion] [--twice] "
+            "[--trace] [--seeds N] "
             "[--seed S] [--fault KIND@N] "
             "[--jobs J]\n",
             self);
     fprintf(stderr, "scenarios:");
-    for (size_t i = 0; i < SCENARIOS; i++)
-        fprintf(stderr, " %s", scenarios[i].scenario);
+    for (size_t i = 0; i < scenario_set_size(); i++)
+        fprintf(stderr, " %s", scenario_set_at(i)->options.scenario);
     fprintf(stderr, "\nfaults:");
     for (int kind = 0; kind < NET_FAULT_KINDS; kind++)
         fprintf(stderr, " %s", net_fault_name((enum net_fault_kind)kind));
@@ -246,12 +236,14 @@ static void discard(void *ctx, const char *line, size_t len) {
 
 int main(int argc, char **argv) {
     static const struct option options[] = {
-        {"scenario", required_argument, NULL, 'c'}, {"faults", no_argument, NULL, 'f'},
-        {"pairs", no_argument, NULL, 'p'},          {"twice", no_argument, NULL, 't'},
-        {"seeds", required_argument, NULL, 'n'},    {"seed", required_argument, NULL, 's'},
-        {"phase", required_argument, NULL, 'h'},    {"jobs", required_argument, NULL, 'j'},
-        {"fault", required_argument, NULL, 'x'},    {NULL, 0, NULL, 0}};
-    struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1};
+        {"scenarios", required_argument, NULL, 'd'}, {"scenario", required_argument, NULL, 'c'},
+        {"faults", no_argument, NULL, 'f'},          {"pairs", no_argument, NULL, 'p'},
+        {"twice", no_argument, NULL, 't'},           {"trace", no_argument, NULL, 'v'},
+        {"seeds", required_argument, NULL, 'n'},     {"seed", required_argument, NULL, 's'},
+        {"phase", required_argument, NULL, 'h'},     {"jobs", required_argument, NULL, 'j'},
+        {"fault", required_argument, NULL, 'x'},     {NULL, 0, NULL, 0}};
+    struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1, .directory = CNI_IAM_SCENARIOS};
+    struct error err = {0};
     self = argv[0];
     if (getenv("CNI_IAM_BENCH_LOG")) {
         log_configure(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
@@ -260,12 +252,16 @@ int main(int argc, char **argv) {
         log_set_sink(discard, NULL);
     }
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (c == 'c')
+        if (c == 'd')
+            s.directory = optarg;
+        else if (c == 'c')
             s.scenario = optarg;
         else if (c == 'f')
             s.faults = true;
         else if (c == 'p')
             s.pairs = true;
+        else if (c == 'v')
+            s.trace = true;
         else if (c == 't')
             twice = true;
         else if (c == 'n')
@@ -281,7 +277,11 @@ int main(int argc, char **argv) {
         else if (c != 'x' || !parse_fault(&s, optarg))
             return usage();
     }
-    if (optind != argc || s.jobs < 1 || s.jobs > 64)
+    if (!scenario_set_load(s.directory, &err)) {
+        fprintf(stderr, "%s\n", err.message);
+        return 2;
+    }
+    if (optind != argc || s.jobs < 1 || s.jobs > 64 || (s.scenario && !scenario_set_find(s.scenario)))
         return usage();
     return s.have_seed && !s.seeds ? replay(&s) : run_jobs(&s);
 }

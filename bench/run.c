@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "bench/state.h"
+#include "bench/teller.h"
 #include "controller/operator.h"
 #include "platform/base/digest.h"
 #include "platform/base/str.h"
@@ -19,6 +20,8 @@
 #define QUIET_MS (150 * 1000) /* next to GOAL_HOLDS_MS: four looks at AWS */
 #define AUDIT_INTERVAL_MS 60000
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
+#define OPERATOR_ROLE "cni-iam-operator"
+#define ACCOUNT "arn:aws:iam::111122223333:"
 
 extern const char bench_crd_yaml[];
 
@@ -35,6 +38,7 @@ struct run {
     struct bench_result *out;
     struct sim_world *world;
     struct sim_checker *checker;
+    struct teller *teller;
     struct replica replica;
     struct bench_state *state;
     uint64_t seed, restart_timer;
@@ -124,33 +128,6 @@ static const json *condition(const struct run *r, const char *type) {
     return NULL;
 }
 
-static bool is_true(const struct run *r, const char *type) {
-    const json *c = condition(r, type);
-    return str_eq(json_str(c, "status"), "True") &&
-           json_int64_or(c, "observedGeneration", -1) == json_int64_or(binding(r), "metadata.generation", 0);
-}
-
-static bool has_cni_policy(const struct run *r, const char *role) {
-    struct sim_aws_param p = {"RoleName", role};
-    struct sim_aws_call call = {.service = "iam", .action = "ListAttachedRolePolicies", .params = &p, .nparams = 1};
-    struct sim_aws_answer answer;
-    bool found = false;
-    sim_aws_do(sim_world_aws(r->world), &call, &answer);
-    for (const json *it = json_first(json_array(answer.value, "AttachedPolicies")); it; it = it->next)
-        found = found || str_has_suffix(json_str(it, "PolicyArn"), "/AmazonEKS_CNI_Policy");
-    json_free(answer.value);
-    return found;
-}
-
-static int count_of(const struct run *r, const char *action, const char *list) {
-    struct sim_aws_call call = {.service = "iam", .action = action};
-    struct sim_aws_answer answer;
-    sim_aws_do(sim_world_aws(r->world), &call, &answer);
-    int n = (int)json_array_size(json_array(answer.value, list));
-    json_free(answer.value);
-    return n;
-}
-
 /* --- failing --- */
 
 static void fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -167,17 +144,19 @@ static bool judged(struct run *r) {
     r->out->violations = sim_checker_violations(r->checker);
     if (r->out->violations)
         fail(r, "%s", sim_checker_violation(r->checker, 0));
-    return r->out->violations == 0;
+    if (teller_failure(r->teller)[0])
+        fail(r, "%s", teller_failure(r->teller));
+    return r->out->failure[0] == '\0';
 }
 
 /* --- phases --- */
 
-static bool goal_migrated(const struct run *r) {
-    return is_true(r, "Ready") && is_true(r, "NodeRoleDetached") && r->replica.running;
+static bool goal_ended(const struct run *r) {
+    return teller_is_done(r->teller) && teller_has_ended(r->teller) && r->replica.running;
 }
 
 static bool goal_gone(const struct run *r) {
-    return binding(r) == NULL && r->replica.running;
+    return binding(r) == NULL && teller_is_deleted_done(r->teller) && r->replica.running;
 }
 
 static bool run_until(struct run *r, bool (*goal)(const struct run *r), const char *what) {
@@ -188,7 +167,7 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
             r->lost = false;
             end_and_restart(r);
         }
-        if (sim_checker_violations(r->checker))
+        if (sim_checker_violations(r->checker) || !teller_look(r->teller))
             return judged(r);
         if (virtual_now_ms() < look)
             continue;
@@ -197,9 +176,11 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
         if (since >= 0 && virtual_now_ms() - since >= GOAL_HOLDS_MS)
             return true;
     }
-    const json *ready = condition(r, "Ready");
-    fail(r, "L2: not %s after an hour: Ready=%s %s: %s", what, str_or(json_str(ready, "status"), "?"),
-         str_or(json_str(ready, "reason"), "?"), str_or(json_str(ready, "message"), "?"));
+    const json *ready = condition(r, "Ready"), *detached = condition(r, "NodeRoleDetached");
+    fail(r, "L2: not %s after an hour: Ready=%s %s: %s; NodeRoleDetached=%s %s", what,
+         str_or(json_str(ready, "status"), "?"), str_or(json_str(ready, "reason"), "?"),
+         str_or(json_str(ready, "message"), "?"), str_or(json_str(detached, "status"), "?"),
+         str_or(json_str(detached, "reason"), "?"));
     return false;
 }
 
@@ -221,30 +202,6 @@ static bool rest(struct run *r, const char *when) {
     if (nfaults == 0 && looks > quiet / AUDIT_INTERVAL_MS + 1) /* an unknown outcome is watched closely (S6c) */
         fail(r, "S13: AWS was looked at %lld times in %lld s", (long long)looks, (long long)quiet / 1000);
     return judged(r) && !r->out->failure[0];
-}
-
-static void check_migrated(struct run *r) {
-    static struct sim_node_row rows[SIM_WORLD_NODES_MAX];
-    int n = sim_world_rows(r->world, rows, SIM_WORLD_NODES_MAX);
-    for (int i = 0; i < n; i++)
-        if (rows[i].identity != SIM_POD_OWN_ROLE || !rows[i].ready || !rows[i].permitted)
-            fail(r, "L1: node %s is not migrated", rows[i].name);
-    if (has_cni_policy(r, "eks-node") || (r->o->nodes > 2 && has_cni_policy(r, "eks-node-memory")))
-        fail(r, "L1: a node role still has the policy");
-}
-
-static void check_restored(struct run *r) {
-    static struct sim_node_row rows[SIM_WORLD_NODES_MAX];
-    int n = sim_world_rows(r->world, rows, SIM_WORLD_NODES_MAX);
-    for (int i = 0; i < n; i++)
-        if (rows[i].identity != SIM_POD_NODE_ROLE || !rows[i].ready || !rows[i].permitted)
-            fail(r, "S15: node %s is not back on its node role", rows[i].name);
-    if (!has_cni_policy(r, "eks-node") || (r->o->nodes > 2 && !has_cni_policy(r, "eks-node-memory")))
-        fail(r, "S15: a node role lacks its policy");
-    if (count_of(r, "ListRoles", "Roles") != 2)
-        fail(r, "S15: a role of ours is left");
-    if (count_of(r, "ListOpenIDConnectProviders", "OpenIDConnectProviderList") != 0)
-        fail(r, "S15: the provider is left");
 }
 
 /* --- one run --- */
@@ -326,25 +283,54 @@ static void on_write(void *arg, const char *what) {
     net_add_fault(fault.kind, fault.at);
 }
 
+static void settle(int64_t ms) {
+    int64_t settled = virtual_now_ms() + ms;
+    while (virtual_loop_step(settled))
+        ;
+}
+
+static void make_operator(struct run *r) {
+    static const char *const policies[] = {"arn:aws:iam::aws:policy/AdministratorAccess"};
+    struct sim_aws *aws = sim_world_aws(r->world);
+    if (r->o->operator_role)
+        sim_aws_add_node_role(aws, OPERATOR_ROLE, policies, 1);
+    sim_aws_add_access_key(aws, ACCESS_KEY, r->o->operator_role ? ACCOUNT "role/" OPERATOR_ROLE : ACCOUNT "root");
+}
+
+/* What others did before there was a binding: the checkers begin with what is then so. */
+static void make_teller(struct run *r) {
+    struct teller_options t = {.story = r->o->story,
+                               .world = r->world,
+                               .checker = r->checker,
+                               .now_ms = virtual_now_ms,
+                               .enforcement_lag_ms = r->o->enforcement_lag_ms,
+                               .trace = r->o->trace};
+    r->teller = teller_new(&t);
+    sim_checker_excuse(r->checker, true);
+    if (teller_start(r->teller))
+        settle(r->o->enforcement_lag_ms + 10000);
+    sim_checker_excuse(r->checker, false);
+}
+
 static void make_world(struct run *r) {
     const struct bench_options *o = r->o;
     struct sim_world_options w = {.clock = virtual_clock(),
                                   .seed = o->seed,
                                   .nodes = o->nodes,
                                   .enforcement_lag_ms = o->enforcement_lag_ms,
-                                  .pod_start_ms = 3000,
-                                  .webhook_lag_ms = 500,
+                                  .pod_start_ms = o->pod_start_ms,
+                                  .webhook_lag_ms = o->webhook_lag_ms,
                                   .webhook_misses = o->webhook_misses,
+                                  .foreign_consumer = o->foreign_consumer,
                                   .ipv6 = o->ipv6,
                                   .on_delete = o->on_delete,
                                   .crd_yaml = bench_crd_yaml,
                                   .key_bits = 1024}; /* a seventh of the time */
     r->world = sim_world_new(&w);
-    sim_aws_add_access_key(sim_world_aws(r->world), ACCESS_KEY, "arn:aws:iam::111122223333:root");
-    int64_t settled = virtual_now_ms() + 10000;
-    while (virtual_loop_step(settled))
-        ;
+    make_operator(r);
+    settle(10000);
     r->checker = sim_checker_new(r->world);
+    make_teller(r);
     struct net_options n = {.kube = sim_world_kube(r->world),
                             .aws = sim_world_aws(r->world),
                             .seed = o->seed,
@@ -353,6 +339,7 @@ static void make_world(struct run *r) {
                             .before = on_write,
                             .arg = r};
     net_begin(&n);
+    teller_begin(r->teller);
     for (int i = 0; i < o->nfaults; i++)
         net_add_fault(o->faults[i].kind, o->faults[i].at);
 }
@@ -386,22 +373,26 @@ static void measure(struct run *r) {
         out->faults_met = out->faults_met && faults[i].hit;
 }
 
+static void delete_binding(struct run *r) {
+    r->deleting = true;
+    kube_call(r, "DELETE", "/apis/cniiam.dev/v1alpha1/cniiambindings/aws-node", "");
+    teller_delete(r->teller);
+    if (!run_until(r, goal_gone, "gone"))
+        return;
+    teller_check_deletion(r->teller);
+    judged(r);
+}
+
 static void phases(struct run *r) {
     apply_binding(r);
-    if (r->out->failure[0] || !run_until(r, goal_migrated, "migrated"))
+    if (r->out->failure[0] || !run_until(r, goal_ended, "where the scenario ends"))
         return;
-    check_migrated(r);
+    teller_check_end(r->teller);
     if (!judged(r))
         return;
     r->out->migration_writes = net_writes(NULL);
-    if (!rest(r, "after the migration"))
-        return;
-    r->deleting = true;
-    kube_call(r, "DELETE", "/apis/cniiam.dev/v1alpha1/cniiambindings/aws-node", "");
-    if (!run_until(r, goal_gone, "gone"))
-        return;
-    check_restored(r);
-    judged(r);
+    if (rest(r, "after the migration") && teller_story(r->teller)->deletion != STORY_DELETION_NONE)
+        delete_binding(r);
 }
 
 void bench_run(const struct bench_options *o, struct bench_result *out) {
@@ -421,6 +412,7 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     measure(r);
     c.timer_stop(c.ctx, r->restart_timer);
     end_operator(r);
+    teller_free(r->teller);
     sim_checker_free(r->checker);
     sim_world_free(r->world);
     remove_environment(r);

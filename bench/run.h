@@ -33,14 +33,18 @@ struct bench_moment {
 };
 typedef bool (*bench_branch_fn)(void *arg, const struct bench_moment *m, struct bench_fault *fault);
 
+struct story;
+
 struct bench_options {
-    const char *scenario; /* for people */
-    const char *spec;     /* JSON of the binding's spec */
+    const char *scenario;      /* for people */
+    const char *spec;          /* JSON of the binding's spec */
+    const struct story *story; /* what else happens, and how it ends (story.h); NULL: nothing, and migrated */
     uint64_t seed;
     int nodes;
-    bool on_delete, ipv6;
+    bool on_delete, ipv6, foreign_consumer;
+    bool operator_role; /* the operator is a role that others can deny things to, not root */
     int webhook_misses;
-    int64_t enforcement_lag_ms, delay_max_ms;
+    int64_t enforcement_lag_ms, delay_max_ms, pod_start_ms, webhook_lag_ms;
     int64_t rest_ms; /* between migration and deletion; 0: four looks at AWS, what was waited for before included */
     const struct bench_fault *faults;
     int nfaults;
