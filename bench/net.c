@@ -248,6 +248,23 @@ static void open_stream(struct http_request *r) {
 
 /* --- at the server --- */
 
+static struct sim_checker_call call_of(const struct http_request *r) {
+    return (struct sim_checker_call){.to_aws = r->to_aws, .changes = r->changes, .req = &r->req};
+}
+
+static void tell_asked(const struct http_request *r) {
+    struct sim_checker_call call = call_of(r);
+    if (net.o.checker)
+        sim_checker_asked(net.o.checker, &call);
+}
+
+/* answer NULL: the operator will hear nothing. */
+static void tell_served(const struct http_request *r, const struct sim_http_answer *answer) {
+    struct sim_checker_call call = call_of(r);
+    if (net.o.checker)
+        sim_checker_served(net.o.checker, &call, answer ? answer->status : 0, answer ? answer->body : NULL);
+}
+
 static void serve(struct http_request *r, struct sim_http_answer *out) {
     memset(out, 0, sizeof *out);
     if (r->to_aws)
@@ -304,40 +321,46 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
     f->hit = true;
     switch ((int)f->kind) {
     case NET_LOST_BEFORE:
+        tell_served(r, NULL);
         lose(r, true);
         return;
     case NET_CRASH_BEFORE:
+        tell_served(r, NULL);
         crash();
         return;
     case NET_DENIED:
     case NET_THROTTLED:
     case NET_UNAVAILABLE:
         refuse(r, f->kind);
+        tell_served(r, &r->answer);
         return;
     default:
         break;
     }
     serve(r, &r->answer);
-    if (f->kind == NET_CRASH_AFTER) {
+    if (f->kind == NET_TWICE) { /* the operator hears of the second */
+        serve(r, &again);
+        free(r->answer.body);
+        r->answer = again;
+    }
+    bool heard = f->kind == NET_TWICE;
+    tell_served(r, heard ? &r->answer : NULL);
+    if (f->kind == NET_CRASH_AFTER)
         crash();
-        return;
-    }
-    if (f->kind == NET_LOST_AFTER) {
+    else if (f->kind == NET_LOST_AFTER)
         lose(r, true);
-        return;
-    }
-    serve(r, &again); /* NET_TWICE: the operator hears of the second */
-    free(r->answer.body);
-    r->answer = again;
-    answer_later(r);
+    else
+        answer_later(r);
 }
 
 static void on_arrival(void *arg) {
     struct http_request *r = arg;
     struct net_fault *f = NULL;
     r->timer = 0;
+    tell_asked(r);
     if (r->on_data) {
         open_stream(r);
+        tell_served(r, NULL);
         return;
     }
     if (r->changes) {
@@ -351,6 +374,7 @@ static void on_arrival(void *arg) {
         return;
     }
     serve(r, &r->answer);
+    tell_served(r, &r->answer);
     answer_later(r);
 }
 

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "simulator/aws_http.h"
+#include "simulator/checker.h"
 #include "simulator/kube.h"
 
 #define NET_FAULTS_MAX 8
@@ -50,6 +51,7 @@ struct net_fault {
 struct net_options {
     struct sim_kube *kube;
     struct sim_aws *aws;
+    struct sim_checker *checker; /* hears of every call; NULL: nobody does */
     uint64_t seed;
     int64_t delay_max_ms;                        /* one way */
     void (*crash)(void *arg);                    /* the operator is gone when this returns */

@@ -107,6 +107,7 @@ static void start_operator(void *arg) {
                                   .lost = on_lost,
                                   .arg = r};
     p->op = operator_new(&oo);
+    sim_checker_begins(r->checker, 0, identity);
     p->running = true;
     operator_start(p->op);
 }
@@ -342,6 +343,7 @@ static void make_world(struct run *r) {
     r->checker = sim_checker_new(r->world);
     struct net_options n = {.kube = sim_world_kube(r->world),
                             .aws = sim_world_aws(r->world),
+                            .checker = r->checker,
                             .seed = o->seed,
                             .delay_max_ms = o->delay_max_ms,
                             .crash = crash,
