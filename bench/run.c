@@ -10,6 +10,7 @@
 #include "bench/virtual_loop.h"
 #include "controller/operator.h"
 #include "platform/base/digest.h"
+#include "platform/base/log.h"
 #include "platform/base/str.h"
 #include "platform/store/sqlite_store.h"
 #include "simulator/checker.h"
@@ -22,6 +23,9 @@
 #define QUIET_LONG_MS (60 * 60 * 1000) /* where nothing went wrong */
 #define AUDIT_INTERVAL_MS 60000
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
+#define SECRET_KEY "canary/of+the/secret+access/key" /* S10: looked for in all that the operators let out */
+#define KUBE_TOKEN "canary-of-the-kubeconfig-token"
+#define STATE_FILE_MAX ((size_t)64 * 1024 * 1024)
 
 extern const char bench_crd_yaml[];
 
@@ -59,6 +63,7 @@ static void end_operator(struct run *r) {
     p->running = false;
     operator_free(p->op);
     p->op = NULL;
+    sim_checker_ends(r->checker, 0);
     sqlite_store_close(p->store);
     connection_close(&p->connection);
 }
@@ -312,15 +317,46 @@ static void prepare_environment(struct run *r) {
     snprintf(path, sizeof path, "%s/config", r->dir);
     write_file(path, "apiVersion: v1\nkind: Config\ncurrent-context: sim\n"
                      "clusters: [{name: sim, cluster: {server: \"" NET_KUBE "\"}}]\n"
-                     "users: [{name: sim, user: {token: simulated}}]\n"
+                     "users: [{name: sim, user: {token: " KUBE_TOKEN "}}]\n"
                      "contexts: [{name: sim, context: {cluster: sim, user: sim}}]\n");
     setenv("KUBECONFIG", path, 1);
     setenv("AWS_ENDPOINT_URL", NET_AWS, 1);
     setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY, 1);
-    setenv("AWS_SECRET_ACCESS_KEY", "simulated", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY, 1);
     setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
     setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
+}
+
+/* --- S10: what is let out --- */
+
+static void on_log_line(void *ctx, const char *line, size_t len) {
+    sim_checker_let_out(((struct run *)ctx)->checker, "the log", line, len);
+}
+
+static void discard_line(void *ctx, const char *line, size_t len) {
+    (void)ctx, (void)line, (void)len;
+}
+
+static void check_file(struct run *r, const char *suffix) {
+    char path[160];
+    struct stat st;
+    (void)snprintf(path, sizeof path, "%s%s", r->state, suffix);
+    FILE *f = fopen(path, "rb");
+    if (f && fstat(fileno(f), &st) == 0 && st.st_size > 0 && (size_t)st.st_size <= STATE_FILE_MAX) {
+        char *text = malloc((size_t)st.st_size);
+        size_t n = text ? fread(text, 1, (size_t)st.st_size, f) : 0;
+        sim_checker_let_out(r->checker, "the state file", text, n);
+        free(text);
+    }
+    if (f)
+        (void)fclose(f);
+}
+
+static void check_files(struct run *r) {
+    check_file(r, "");
+    check_file(r, "-wal");
+    judged(r);
 }
 
 static void make_world(struct run *r) {
@@ -341,6 +377,12 @@ static void make_world(struct run *r) {
     while (virtual_loop_step(settled))
         ;
     r->checker = sim_checker_new(r->world);
+    sim_checker_secret(r->checker, SECRET_KEY);
+    sim_checker_secret(r->checker, KUBE_TOKEN);
+    if (!getenv("CNI_IAM_BENCH_LOG")) {
+        log_configure(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
+        log_set_sink(on_log_line, r);
+    }
     struct net_options n = {.kube = sim_world_kube(r->world),
                             .aws = sim_world_aws(r->world),
                             .checker = r->checker,
@@ -413,9 +455,12 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     make_world(r);
     start_operator(r);
     phases(r);
+    check_files(r);
     measure(r);
     c.timer_stop(c.ctx, r->restart_timer);
     end_operator(r);
+    if (!getenv("CNI_IAM_BENCH_LOG"))
+        log_set_sink(discard_line, NULL);
     sim_checker_free(r->checker);
     sim_world_free(r->world);
     remove_directory(r);

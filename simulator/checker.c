@@ -71,6 +71,10 @@ static void on_kube_write(void *arg, const char *type, const char *resource, con
         rollout_saw_account(c, object);
     else if (str_eq(resource, "daemonsets"))
         rollout_saw_workload(c, object);
+    else if (str_eq(resource, "cniiambindings"))
+        rollout_saw_binding(c, type, object);
+    else if (str_eq(resource, "leases"))
+        leader_saw_lease(c);
 }
 
 /* --- life --- */
@@ -80,14 +84,17 @@ struct sim_checker *sim_checker_new(struct sim_world *w) {
     if (!c)
         die("out of memory");
     c->w = w;
-    c->foreign_aws_ms = c->foreign_kube_ms = c->foreign_lease_ms = -1;
+    c->foreign_aws_ms = c->foreign_lease_ms = -1;
     c->nodes = strmap_new(2 * SIM_WORLD_NODES_MAX, free);
     c->policies = strmap_new(CHECKER_OBJECTS_MAX, free);
+    c->unknown = strmap_new(CHECKER_OBJECTS_MAX, free);
+    c->secrets = strmap_new(CHECKER_OBJECTS_MAX, NULL);
     c->rows = calloc(SIM_WORLD_NODES_MAX, sizeof *c->rows);
     if (!c->rows)
         die("out of memory");
     checker_look(c);
     rollout_begins(c);
+    c->began = true;
     sim_kube_on_write(w->kube, on_kube_write, c);
     sim_aws_on_write(w->aws, on_aws_write, c);
     return c;
@@ -97,8 +104,14 @@ void sim_checker_free(struct sim_checker *c) {
     if (!c)
         return;
     world_stop_timer(c->w, &c->timer);
+    world_stop_timer(c->w, &c->stall_timer);
+    world_stop_timer(c->w, &c->failover_timer);
     strmap_free(c->nodes);
     strmap_free(c->policies);
+    strmap_free(c->unknown);
+    strmap_free(c->secrets);
+    for (int i = 0; i < CHECKER_REPLICAS_MAX; i++)
+        strmap_free(c->replicas[i].versions);
     json_free(c->template);
     free(c->rows);
     free(c);

@@ -88,20 +88,33 @@ static void call_done(struct call *c) {
 void sim_checker_asked(struct sim_checker *c, const struct sim_checker_call *call) {
     struct call k = {0};
     read_call(&k, call);
+    unknown_judges(c, &k);
+    unknown_judges_watch(c, &k);
+    secrets_judges(c, &k);
+    if (!k.to_aws)
+        rollout_judges(c, &k);
     if (k.changes) {
         detach_judges(c, &k);
+        leader_judges(c, &k);
+        liveness_judges(c);
     }
+    if (k.changes && k.to_aws)
+        aws_judges(c, &k);
     call_done(&k);
     c->at_hand = true;
 }
 
 void sim_checker_served(struct sim_checker *c, const struct sim_checker_call *call, int status, const char *body) {
     struct call k = {0};
-    (void)body;
     c->at_hand = false;
     read_call(&k, call);
-    if (k.changes)
+    secrets_heard(c, &k, body);
+    if (k.changes) {
         detach_heard(c, &k, status);
+        leader_heard(c, &k, status, body);
+        unknown_heard(c, &k, status);
+        liveness_heard(c, &k, status, body);
+    }
     call_done(&k);
 }
 
@@ -110,4 +123,7 @@ void sim_checker_begins(struct sim_checker *c, int replica, const char *identity
     struct checker_replica *r = &c->replicas[replica];
     (void)str_copy(r->identity, sizeof r->identity, identity);
     r->swapped = false;
+    c->told = true;
+    strmap_free(r->versions);
+    r->versions = NULL;
 }

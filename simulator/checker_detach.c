@@ -1,4 +1,5 @@
 /* checker_detach.c - S2 and S3: what must be so when a CNI policy comes off a node role. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,23 +25,6 @@ static struct checker_policy *policy_of(struct sim_checker *c, const char *key) 
     p->attached_ms = p->probed_ms = -1;
     (void)strmap_set(c->policies, key, p);
     return p;
-}
-
-/* line: "AttachRolePolicy <role> <policy>" */
-void detach_saw_write(struct sim_checker *c, const char *action, const char *line) {
-    bool attach = str_eq(action, "AttachRolePolicy");
-    if (!attach && !str_eq(action, "DetachRolePolicy"))
-        return;
-    struct checker_policy *p = policy_of(c, line + strlen(action) + 1);
-    if (attach) {
-        p->given_back = p->given_back || p->took;
-        p->took = false;
-    } else {
-        p->took = c->at_hand;
-        p->given_back = false;
-        p->probed_ms = -1;
-    }
-    p->attached_ms = attach && c->at_hand ? checker_now(c) : -1;
 }
 
 /* Attaching what is attached changes nothing, and proves that it may be done. */
@@ -116,6 +100,17 @@ static void judge_consumer(struct sim_checker *c, const char *role, const struct
                  f.name);
 }
 
+static void judge_consumers(struct sim_checker *c, const char *role, int64_t soak_ms) {
+    const char *key;
+    void *value;
+    for (size_t it = 0; !c->excused && strmap_next(c->w->aws->instances, &it, &key, &value);) {
+        const struct sim_instance *i = value;
+        const char *arn = i->terminated_ms ? NULL : sim_aws_role_of_instance(c->w->aws, i->id);
+        if (arn && str_eq(last_part(arn), role))
+            judge_consumer(c, role, i, soak_ms);
+    }
+}
+
 /* --- judging --- */
 
 static const json *status_of_role(const struct sim_checker *c, const char *role) {
@@ -147,19 +142,34 @@ static bool is_attached(const struct sim_checker *c, const char *role, const cha
     return h && sim_stored(h) != NULL;
 }
 
+/* line: "AttachRolePolicy <role> <policy>". Where nobody tells of calls, every write is taken for an operator's. */
+void detach_saw_write(struct sim_checker *c, const char *action, const char *line) {
+    bool attach = str_eq(action, "AttachRolePolicy");
+    char role[80];
+    if (!attach && !str_eq(action, "DetachRolePolicy"))
+        return;
+    (void)sscanf(line, "%*s %79s", role);
+    struct checker_policy *p = policy_of(c, line + strlen(action) + 1);
+    if (attach) {
+        p->given_back = p->given_back || p->took;
+        p->took = false;
+    } else {
+        p->took = c->at_hand;
+        p->given_back = false;
+        p->probed_ms = -1;
+    }
+    if (!attach && !c->told && detach_is_node_role(c, role))
+        judge_consumers(c, role, 0);
+    p->attached_ms = attach && c->at_hand ? checker_now(c) : -1;
+}
+
 static void judge_detach(struct sim_checker *c, const struct call *k) {
-    const char *role = call_param(k, "RoleName"), *policy = call_param(k, "PolicyArn"), *key;
-    void *value;
+    const char *role = call_param(k, "RoleName"), *policy = call_param(k, "PolicyArn");
     int64_t soak_s = json_int64_or(checker_binding(c), "spec.nodeRole.soakSeconds", SOAK_DEFAULT_S);
     if (!is_attached(c, role, policy))
         return; /* nothing comes of it */
     judge_way_back(c, k, role, policy);
-    for (size_t it = 0; !c->excused && strmap_next(c->w->aws->instances, &it, &key, &value);) {
-        const struct sim_instance *i = value;
-        const char *arn = i->terminated_ms ? NULL : sim_aws_role_of_instance(c->w->aws, i->id);
-        if (arn && str_eq(last_part(arn), role))
-            judge_consumer(c, role, i, soak_s * 1000);
-    }
+    judge_consumers(c, role, soak_s * 1000);
 }
 
 void detach_judges(struct sim_checker *c, const struct call *k) {

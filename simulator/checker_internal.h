@@ -33,6 +33,7 @@
 #define CHECKER_CNI_POLICY "/AmazonEKS_CNI_Policy"
 #define CHECKER_NS "kube-system"
 #define CHECKER_WORKLOAD "aws-node"
+#define CHECKER_ROLE_PATH "/"
 
 /* A request of an operator, taken apart. */
 struct call {
@@ -57,7 +58,7 @@ struct checker_node {
     bool permitted, worked;  /* as it was seen last; ever */
     bool proven;             /* Ready, on the role of its own that the annotation names, made after it, permitted */
     bool leaving;            /* the node is gone */
-    int64_t seen_ms;         /* since when there is the node */
+    int64_t seen_ms;         /* since when there is the node; -1: it was there before the judge */
     int64_t proven_ms;       /* since when */
     int64_t was_ms, lost_ms; /* the last proof that ended: from, to */
     int64_t ready_ms, unready_ms;
@@ -66,7 +67,7 @@ struct checker_node {
 
 struct checker_replica {
     char identity[64];
-    bool swapped; /* its last write was a status with a resourceVersion, and the server took it */
+    bool swapped;            /* its last write was a status with a resourceVersion, and the server took it */
     struct strmap *versions; /* resource -> the newest resourceVersion it watched from, as text */
 };
 
@@ -88,27 +89,29 @@ struct sim_checker {
     int violations;
     char sentences[CHECKER_VIOLATIONS_MAX][CHECKER_SENTENCE_MAX];
 
+    bool began;   /* what comes now was not there before */
+    bool told;    /* somebody tells of the operators' calls */
     bool at_hand; /* a call of an operator is being carried out */
     struct checker_replica replicas[CHECKER_REPLICAS_MAX];
     struct strmap *policies; /* "role policy" -> struct checker_policy */
-    struct strmap *unknown;  /* objects with an outcome that nobody read yet -> "" */
-    int64_t foreign_aws_ms, foreign_kube_ms, foreign_lease_ms; /* when somebody else changed something last */
+    struct strmap *unknown;  /* objects with an outcome that nobody read yet -> the words of that write */
+    int64_t foreign_aws_ms, foreign_lease_ms; /* when somebody else changed something last */
 
     /* the annotation */
-    char annotated[256];
+    char annotated[256], regional[32];
     int64_t annotated_wall_ms;
     /* the DaemonSet */
     int restarts;
-    char restarted_for[64], restarted_role[256];
+    char restarted_for[64], restarted_role[320]; /* the key; role and endpoints that it stood for */
     bool restarted_once;
     json *template; /* the pod template without its annotations */
+    int64_t generation, binding_generation;
 
     struct strmap *secrets;
     /* liveness */
     char refused[160];
     int refusals;
-    int64_t refused_ms;
-    uint64_t stall_timer;
+    uint64_t stall_timer, failover_timer;
     int64_t spell_ms;
     int spell_writes;
 };
@@ -130,8 +133,26 @@ bool detach_is_node_role(struct sim_checker *c, const char *role);
 void detach_judges(struct sim_checker *c, const struct call *k);
 void detach_heard(struct sim_checker *c, const struct call *k, int status);
 
+void aws_judges(struct sim_checker *c, const struct call *k);
+
 void rollout_begins(struct sim_checker *c);
 void rollout_saw_account(struct sim_checker *c, const json *service_account);
 void rollout_saw_workload(struct sim_checker *c, const json *daemon_set);
+void rollout_saw_binding(struct sim_checker *c, const char *type, const json *binding);
+void rollout_judges(struct sim_checker *c, const struct call *k); /* writes or not */
+
+void leader_saw_lease(struct sim_checker *c);
+void leader_judges(struct sim_checker *c, const struct call *k);
+void leader_heard(struct sim_checker *c, const struct call *k, int status, const char *body);
+
+void unknown_judges(struct sim_checker *c, const struct call *k); /* reads too */
+void unknown_heard(struct sim_checker *c, const struct call *k, int status);
+void unknown_judges_watch(struct sim_checker *c, const struct call *k);
+
+void secrets_judges(struct sim_checker *c, const struct call *k);
+void secrets_heard(struct sim_checker *c, const struct call *k, const char *body);
+
+void liveness_judges(struct sim_checker *c);
+void liveness_heard(struct sim_checker *c, const struct call *k, int status, const char *body);
 
 #endif

@@ -14,7 +14,7 @@ struct checker_node *checker_node(struct sim_checker *c, const char *name) {
     n = calloc(1, sizeof *n);
     if (!n)
         die("out of memory");
-    *n = (struct checker_node){.seen_ms = checker_now(c),
+    *n = (struct checker_node){.seen_ms = c->began ? checker_now(c) : -1,
                                .proven_ms = -1,
                                .was_ms = -1,
                                .lost_ms = -1,
