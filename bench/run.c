@@ -7,13 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bench/virtual_loop.h"
 #include "controller/operator.h"
 #include "platform/base/digest.h"
 #include "platform/base/log.h"
 #include "platform/base/str.h"
 #include "platform/store/sqlite_store.h"
 #include "simulator/checker.h"
+#include "simulator/virtual/virtual_loop.h"
 #include "simulator/world.h"
 
 #define RESTART_AFTER_MS 1000

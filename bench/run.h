@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "bench/net.h"
+#include "simulator/virtual/net.h"
 
 #define BENCH_VIRTUAL_MAX_MS (60 * 60 * 1000)
 

@@ -9,6 +9,17 @@
 
 #define CONNECTIONS_CACHED_MAX 16L
 
+static const struct http_transport *transport; /* NULL: the real network */
+static int alive;
+
+void http_use(const struct http_transport *t) {
+    if (t == transport)
+        return;
+    if (alive)
+        die("the network can not change under a client");
+    transport = t;
+}
+
 /* --- the end of a request --- */
 
 static void unlink_request(struct http_request *r) {
@@ -128,6 +139,7 @@ static void destroy(struct http_client *c) {
     c->clock.timer_stop(c->clock.ctx, c->timer);
     free_options(c);
     free(c);
+    alive--;
 }
 
 static void act(struct http_client *c, curl_socket_t fd, int mask) {
@@ -220,9 +232,12 @@ static void init_curl_once(void) {
 }
 
 struct http_client *http_client_new(struct loop *l, const struct http_client_options *o, struct error *err) {
-    init_curl_once();
     if (!valid_options(o, err))
         return NULL;
+    alive++;
+    if (transport)
+        return transport->client_new();
+    init_curl_once();
     struct http_client *c = calloc(1, sizeof *c);
     if (!c)
         die("out of memory");
@@ -243,6 +258,11 @@ struct http_client *http_client_new(struct loop *l, const struct http_client_opt
 void http_client_free(struct http_client *c) {
     if (!c)
         return;
+    if (transport) {
+        transport->client_free(c);
+        alive--;
+        return;
+    }
     if (!c->acting) {
         destroy(c);
         return;
@@ -255,6 +275,8 @@ bool http_client_reconfigure(struct http_client *c, const struct http_client_opt
     /* Pooled connections are keyed by their TLS settings, blobs included: a changed one is never reused. */
     if (!valid_options(o, err))
         return false;
+    if (transport)
+        return true; /* nobody shows a certificate there */
     struct http_client old = *c;
     take_options(c, o);
     free_options(&old);
@@ -288,6 +310,8 @@ static struct http_request *new_request(struct http_client *c, const struct http
 struct http_request *http_start(struct http_client *c, const struct http_call *call, http_done_fn done, void *arg,
                                 struct error *err) {
     error_clear(err);
+    if (transport)
+        return transport->start(c, call, done, arg, err);
     if (c->dying)
         return error_set(err, ERR_CANCELLED, "the client is being closed"), NULL;
     if (c->nrequests >= HTTP_REQUESTS_MAX)
@@ -305,6 +329,10 @@ struct http_request *http_start(struct http_client *c, const struct http_call *c
 }
 
 void http_cancel(struct http_request *r) {
+    if (r && transport) {
+        transport->cancel(r);
+        return;
+    }
     if (!r || r->finishing)
         return;
     r->cancelled = true;

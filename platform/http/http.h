@@ -106,6 +106,17 @@ struct url {
 bool url_parse(const char *text, struct url *out, struct arena *a, struct error *err);
 bool url_host_is_local(const char *host); /* loopback, localhost, 169.254.0.0/16, fe80::/10, fd00:ec2::/32 */
 
+/* Another network under all clients (docs/adr/0004); NULL: the real one. The table's functions keep the promises of the ones
+ * above, with structs of their own behind the opaque pointers. Not while a client is alive. */
+struct http_transport {
+    struct http_client *(*client_new)(void);
+    void (*client_free)(struct http_client *c);
+    struct http_request *(*start)(struct http_client *c, const struct http_call *call, http_done_fn done, void *arg,
+                                  struct error *err);
+    void (*cancel)(struct http_request *r);
+};
+void http_use(const struct http_transport *t); /* lent until the next call */
+
 /* Retry-After in whole seconds or as an HTTP date -> ms (0 if absent or garbage; capped at 5 minutes). */
 int http_retry_after_ms(const struct http_response *r, int64_t now_wall_ms);
 

@@ -60,6 +60,32 @@ static int64_t wall_ms(void *ctx) {
     return clock_ms(CLOCK_REALTIME);
 }
 
+/* --- another machine --- */
+
+static const struct loop_machine *machine; /* NULL: the real one */
+static int alive;
+
+void loop_use(const struct loop_machine *m) {
+    if (m == machine)
+        return;
+    if (alive)
+        die("the machine can not change under a loop");
+    machine = m;
+}
+
+static void demand_descriptors(const char *who) {
+    if (machine)
+        die("%s: there are no descriptors on a simulated machine", who);
+}
+
+static struct loop *alloc_loop(void) {
+    struct loop *l = calloc(1, sizeof *l);
+    if (!l)
+        die("out of memory");
+    alive++;
+    return l;
+}
+
 /* --- timers: a heap over one timerfd --- */
 
 static void arm(struct loop *l) {
@@ -109,6 +135,8 @@ static void on_timer_fd(void *arg, int fd, unsigned io) {
 }
 
 struct clock loop_clock(struct loop *l) {
+    if (machine)
+        return machine->clock();
     return (struct clock){
         .ctx = l, .wall_ms = wall_ms, .boot_ms = boot_ms, .timer_start = timer_start, .timer_stop = timer_stop};
 }
@@ -120,6 +148,7 @@ static uint32_t to_epoll(unsigned io) {
 }
 
 struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned io, loop_fd_fn fn, void *arg) {
+    demand_descriptors("loop_fd_add");
     struct loop_fd *w = calloc(1, sizeof *w);
     if (!w)
         die("out of memory");
@@ -277,10 +306,10 @@ static void reserve_stdio(void) {
 }
 
 struct loop *loop_new(struct error *err) {
+    if (machine)
+        return alloc_loop();
     reserve_stdio();
-    struct loop *l = calloc(1, sizeof *l);
-    if (!l)
-        die("out of memory");
+    struct loop *l = alloc_loop();
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     l->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     l->signal_fd = -1;
@@ -301,6 +330,11 @@ struct loop *loop_new(struct error *err) {
 void loop_free(struct loop *l) {
     if (!l)
         return;
+    alive--;
+    if (machine) {
+        free(l);
+        return;
+    }
     l->freeing = true;
     loop_fd_remove(l->timer_watch);
     loop_fd_remove(l->signal_watch);
@@ -318,13 +352,15 @@ void loop_free(struct loop *l) {
 }
 
 void loop_run(struct loop *l) {
+    demand_descriptors("loop_run");
     while (!l->quit && lws_service(l->lws, 0) >= 0)
         ;
 }
 
 void loop_stop(struct loop *l) {
     l->quit = true;
-    lws_cancel_service(l->lws);
+    if (!machine)
+        lws_cancel_service(l->lws);
 }
 
 static void nothing(void *arg) {
@@ -332,6 +368,10 @@ static void nothing(void *arg) {
 }
 
 void loop_turn(struct loop *l, int64_t max_wait_ms) {
+    if (machine) {
+        machine->turn(max_wait_ms);
+        return;
+    }
     uint64_t t = timer_start(l, max_wait_ms, nothing, NULL);
     if (!l->quit)
         lws_service(l->lws, 0);
@@ -339,10 +379,13 @@ void loop_turn(struct loop *l, int64_t max_wait_ms) {
 }
 
 struct lws_context *loop_lws(struct loop *l) {
+    demand_descriptors("loop_lws");
     return l->lws;
 }
 
 int64_t loop_heartbeat_boot_ms(const struct loop *l) {
+    if (machine)
+        return machine->clock().boot_ms(machine->clock().ctx);
     int64_t now = boot_ms(NULL);
     const struct timer *first = timer_heap_first(&l->timers);
     return first && first->at_ms < now ? first->at_ms : now;

@@ -43,4 +43,14 @@ struct lws_context *loop_lws(struct loop *l); /* for servers */
  * idle loop does not turn, and is healthy. */
 int64_t loop_heartbeat_boot_ms(const struct loop *l);
 
+/* --- another machine under the loop (docs/adr/0004) --- */
+
+/* Loops that are made from now on have the clock of this machine and turn by it; NULL: the real one. They have no
+ * descriptors, no servers and no signals: asking for one ends the process. Not while a loop is alive. */
+struct loop_machine {
+    struct clock (*clock)(void);
+    void (*turn)(int64_t max_wait_ms);
+};
+void loop_use(const struct loop_machine *m); /* lent until the next call */
+
 #endif

@@ -11,11 +11,12 @@
  *   DENIED, THROTTLED, UNAVAILABLE   the server's own refusal, nothing is done
  *   CRASH_BEFORE, CRASH_AFTER        the operator ends before, or after the server did it
  *
- * Ownership: process-wide; net_begin starts anew, operators come and go.   Errors: as http.h's.
+ * Ownership: process-wide; between begin and end all clients of http.h are on this network. net_begin starts anew, operators
+ * come and go.   Errors: as http.h's.
  * Bounds: NET_FAULTS_MAX faults, NET_CALLS_MAX recorded calls.
  */
-#ifndef CNI_IAM_BENCH_NET_H
-#define CNI_IAM_BENCH_NET_H
+#ifndef CNI_IAM_VIRTUAL_NET_H
+#define CNI_IAM_VIRTUAL_NET_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -59,6 +60,7 @@ struct net_options {
     void *arg;
 };
 void net_begin(const struct net_options *o);
+void net_end(void); /* when every client is freed: the real network again */
 void net_add_fault(enum net_fault_kind kind, int at);
 const struct net_fault *net_faults(int *n);
 void net_quiet(void); /* no more faults from now on */

@@ -1,14 +1,14 @@
-#include "bench/net.h"
+#include "simulator/virtual/net.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/virtual_loop.h"
 #include "platform/base/random.h"
 #include "platform/base/str.h"
 #include "platform/http/http.h"
+#include "simulator/virtual/virtual_loop.h"
 
 static const char *const fault_names[NET_FAULT_KINDS] = {"lost-before", "lost-after",  "twice",        "denied",
                                                          "throttled",   "unavailable", "crash-before", "crash-after"};
@@ -58,14 +58,6 @@ static struct {
 
 const char *net_fault_name(enum net_fault_kind kind) {
     return fault_names[kind];
-}
-
-void net_begin(const struct net_options *o) {
-    for (int i = 0; i < net.nwrites; i++)
-        free(net.writes[i]);
-    memset(&net, 0, sizeof net);
-    net.o = *o;
-    prng_seed(&net.prng, o->seed);
 }
 
 void net_add_fault(enum net_fault_kind kind, int at) {
@@ -378,27 +370,19 @@ static void on_arrival(void *arg) {
     answer_later(r);
 }
 
-/* --- http.h --- */
+/* --- what http.h is asked --- */
 
-struct http_client *http_client_new(struct loop *l, const struct http_client_options *o, struct error *err) {
-    (void)l, (void)o, (void)err;
+static struct http_client *client_new(void) {
     struct http_client *c = calloc(1, sizeof *c);
     if (!c)
         die("out of memory");
     return c;
 }
 
-void http_client_free(struct http_client *c) {
-    if (!c)
-        return;
+static void client_free(struct http_client *c) {
     while (c->requests)
         request_free(c->requests);
     free(c);
-}
-
-bool http_client_reconfigure(struct http_client *c, const struct http_client_options *o, struct error *err) {
-    (void)c, (void)o, (void)err;
-    return true;
 }
 
 static const char *header_of(const struct http_call *call, const char *name, struct arena *a) {
@@ -441,8 +425,8 @@ static const char *name_of(struct http_request *r, const struct http_call *call)
     return arena_printf(r->arena, "aws %.*s", (int)strcspn(action, "&"), action);
 }
 
-struct http_request *http_start(struct http_client *c, const struct http_call *call, http_done_fn done, void *arg,
-                                struct error *err) {
+static struct http_request *start(struct http_client *c, const struct http_call *call, http_done_fn done, void *arg,
+                                  struct error *err) {
     struct arena *a = arena_new(0);
     struct http_request *r = calloc(1, sizeof *r);
     if (!r)
@@ -477,14 +461,24 @@ struct http_request *http_start(struct http_client *c, const struct http_call *c
     return r;
 }
 
-void http_cancel(struct http_request *r) {
-    if (r)
-        request_free(r);
+/* --- begin and end --- */
+
+static void forget(void) {
+    for (int i = 0; i < net.nwrites; i++)
+        free(net.writes[i]);
+    memset(&net, 0, sizeof net);
 }
 
-int http_retry_after_ms(const struct http_response *r, int64_t now_wall_ms) {
-    (void)now_wall_ms;
-    const char *s = r->header(r, "Retry-After");
-    int64_t seconds = 0;
-    return s && str_to_int64(s, &seconds) ? (int)(seconds * 1000) : 0;
+void net_begin(const struct net_options *o) {
+    static const struct http_transport transport = {
+        .client_new = client_new, .client_free = client_free, .start = start, .cancel = request_free};
+    forget();
+    net.o = *o;
+    prng_seed(&net.prng, o->seed);
+    http_use(&transport);
+}
+
+void net_end(void) {
+    forget();
+    http_use(NULL);
 }
