@@ -3,6 +3,7 @@
  *
  *   --scenario NAME   one of them, or all (default)
  *   --faults          every single fault at every call that changes something, of migration and deletion
+ *   --kind KIND       of those, this kind only
  *   --pairs           every pair of faults
  *   --seeds N         N random swarms; --seed S the one of that seed, with its trace
  *   --twice           each run again: the same seed has to be the same run
@@ -50,13 +51,19 @@ struct totals {
 static const char *self;
 static bool twice;
 
+static void tell_faults(const struct bench_options *o, const char *before) {
+    for (int i = 0; i < o->nfaults; i++) {
+        printf("%s%s@%d", before, net_fault_name(o->faults[i].kind), o->faults[i].at);
+        if (o->faults[i].by)
+            printf("/%d", o->faults[i].by);
+    }
+}
+
 static void tell_failure(const struct bench_options *o, const struct bench_result *r) {
     printf("%s seed %llu", o->scenario, (unsigned long long)o->seed);
-    for (int i = 0; i < o->nfaults; i++)
-        printf(" %s@%d", net_fault_name(o->faults[i].kind), o->faults[i].at);
+    tell_faults(o, " ");
     printf(": %s\n  replay: %s --scenario %s --seed %llu", r->failure, self, o->scenario, (unsigned long long)o->seed);
-    for (int i = 0; i < o->nfaults; i++)
-        printf(" --fault %s@%d", net_fault_name(o->faults[i].kind), o->faults[i].at);
+    tell_faults(o, " --fault ");
     printf("\n");
     fflush(stdout);
 }
@@ -80,7 +87,7 @@ static void one(const struct bench_options *o, struct totals *t) {
 /* --- sweeps: job j of n takes every n-th run --- */
 
 struct sweep {
-    const char *scenario;
+    const char *scenario, *kind;
     bool faults, pairs, have_seed, trace;
     long seeds;
     uint64_t seed;
@@ -100,25 +107,32 @@ static int writes_of(const struct bench_options *o) {
     return r.writes;
 }
 
+static bool is_asked_for(const struct sweep *s, int kind) {
+    return !s->kind || str_eq(s->kind, net_fault_name((enum net_fault_kind)kind));
+}
+
 static void single_faults(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
     int writes = writes_of(scenario);
     for (int kind = 0; kind < NET_FAULT_KINDS; kind++)
-        for (int at = 1; at <= writes; at++) {
-            struct bench_fault f = {.kind = (enum net_fault_kind)kind, .at = at};
-            struct bench_options o = *scenario;
-            o.faults = &f;
-            o.nfaults = 1;
-            if (mine(s))
-                one(&o, t);
-        }
+        for (int at = 1; at <= writes && is_asked_for(s, kind); at++)
+            for (int i = 0; i == 0 || net_fault_by((enum net_fault_kind)kind, i) > 0; i++) {
+                struct bench_fault f = {
+                    .kind = (enum net_fault_kind)kind, .at = at, .by = net_fault_by((enum net_fault_kind)kind, i)};
+                struct bench_options o = *scenario;
+                o.faults = &f;
+                o.nfaults = 1;
+                if (mine(s))
+                    one(&o, t);
+            }
 }
 
 static void pairs_of_faults(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
     int writes = writes_of(scenario);
     for (int first = 0; first < NET_FAULT_KINDS * writes; first++)
         for (int second = first + 1; second < NET_FAULT_KINDS * writes; second++) {
-            struct bench_fault f[2] = {{(enum net_fault_kind)(first % NET_FAULT_KINDS), 1 + first / NET_FAULT_KINDS},
-                                       {(enum net_fault_kind)(second % NET_FAULT_KINDS), 1 + second / NET_FAULT_KINDS}};
+            struct bench_fault f[2] = {
+                {(enum net_fault_kind)(first % NET_FAULT_KINDS), 1 + first / NET_FAULT_KINDS, 0},
+                {(enum net_fault_kind)(second % NET_FAULT_KINDS), 1 + second / NET_FAULT_KINDS, 0}};
             struct bench_options o = *scenario;
             o.faults = f;
             o.nfaults = 2;
@@ -127,7 +141,14 @@ static void pairs_of_faults(struct sweep *s, const struct bench_options *scenari
         }
 }
 
-/* A world, delays and up to four faults, all of the seed. */
+static struct bench_fault random_fault(struct prng *p) {
+    struct bench_fault f = {.kind = (enum net_fault_kind)prng_below(p, NET_FAULT_KINDS)};
+    f.at = 1 + (int)prng_below(p, 40);
+    f.by = f.kind == NET_PAUSE ? 1 + (int)prng_below(p, prng_below(p, 2) ? 30 : 1200) : 0;
+    return f;
+}
+
+/* A world, delays, one or two replicas and up to four faults, all of the seed. */
 static void swarm(struct sweep *s, uint64_t seed, struct totals *t) {
     struct prng p;
     struct bench_fault f[4];
@@ -142,8 +163,9 @@ static void swarm(struct sweep *s, uint64_t seed, struct totals *t) {
     o.enforcement_lag_ms = (int64_t)prng_below(&p, 30000);
     o.delay_max_ms = 1 + (int64_t)prng_below(&p, 300);
     o.nfaults = (int)prng_below(&p, 5);
+    o.replicas = 1 + (int)prng_below(&p, 2);
     for (int i = 0; i < o.nfaults; i++)
-        f[i] = (struct bench_fault){(enum net_fault_kind)prng_below(&p, NET_FAULT_KINDS), 1 + (int)prng_below(&p, 40)};
+        f[i] = random_fault(&p);
     o.faults = f;
     o.trace = s->trace;
     one(&o, t);
@@ -196,8 +218,13 @@ static int64_t number(const char *text) {
 static bool parse_fault(struct sweep *s, const char *text) {
     const char *at = strchr(text, '@');
     for (int kind = 0; at && kind < NET_FAULT_KINDS && s->nfaults < 2; kind++)
-        if (strncmp(text, net_fault_name((enum net_fault_kind)kind), (size_t)(at - text)) == 0) {
-            s->fault[s->nfaults++] = (struct bench_fault){(enum net_fault_kind)kind, (int)number(at + 1)};
+        if (str_has_prefix(text, net_fault_name((enum net_fault_kind)kind)) &&
+            strlen(net_fault_name((enum net_fault_kind)kind)) == (size_t)(at - text)) {
+            const char *by = strchr(at, '/');
+            char digits[16];
+            snprintf(digits, sizeof digits, "%.*s", (int)strcspn(at + 1, "/"), at + 1);
+            s->fault[s->nfaults++] = (struct bench_fault){
+                .kind = (enum net_fault_kind)kind, .at = (int)number(digits), .by = by ? (int)number(by + 1) : 0};
             return true;
         }
     return false;
@@ -258,15 +285,12 @@ static void discard(void *ctx, const char *line, size_t len) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"scenario", required_argument, NULL, 'c'},
-                                            {"faults", no_argument, NULL, 'f'},
-                                            {"pairs", no_argument, NULL, 'p'},
-                                            {"twice", no_argument, NULL, 't'},
-                                            {"seeds", required_argument, NULL, 'n'},
-                                            {"seed", required_argument, NULL, 's'},
-                                            {"jobs", required_argument, NULL, 'j'},
-                                            {"fault", required_argument, NULL, 'x'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"scenario", required_argument, NULL, 'c'}, {"faults", no_argument, NULL, 'f'},
+        {"pairs", no_argument, NULL, 'p'},          {"twice", no_argument, NULL, 't'},
+        {"seeds", required_argument, NULL, 'n'},    {"seed", required_argument, NULL, 's'},
+        {"jobs", required_argument, NULL, 'j'},     {"fault", required_argument, NULL, 'x'},
+        {"kind", required_argument, NULL, 'k'},     {NULL, 0, NULL, 0}};
     struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1};
     self = argv[0];
     if (getenv("CNI_IAM_BENCH_LOG")) {
@@ -278,6 +302,8 @@ int main(int argc, char **argv) {
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'c')
             s.scenario = optarg;
+        else if (c == 'k')
+            s.kind = optarg;
         else if (c == 'f')
             s.faults = true;
         else if (c == 'p')

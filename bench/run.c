@@ -19,6 +19,7 @@
 #define RESTART_AFTER_MS 1000
 #define GOAL_LOOK_MS 500
 #define GOAL_HOLDS_MS 90000 /* longer than one look at AWS: what an operator finds out after its start included */
+#define BENCH_REPLICAS_MAX 2
 #define QUIET_MS (10 * 60 * 1000)
 #define QUIET_LONG_MS (60 * 60 * 1000) /* where nothing went wrong */
 #define AUDIT_INTERVAL_MS 60000
@@ -31,7 +32,11 @@ extern const char bench_crd_yaml[];
 
 /* One replica with what a process has: connections, a state file, an operator. */
 struct replica {
-    bool running;
+    struct run *run;
+    int process;
+    bool running, lost; /* lost: it gave up its lease, and ends itself */
+    uint64_t restart_timer;
+    char state[96];
     struct connection connection;
     struct sqlite_store *store;
     struct cni_operator *op;
@@ -43,10 +48,10 @@ struct run {
     struct bench_result *out;
     struct sim_world *world;
     struct sim_checker *checker;
-    struct replica replica;
-    char dir[64], state[96];
-    uint64_t seed, restart_timer;
-    bool lost; /* the operator gave up its lease: it ends itself */
+    struct replica replicas[BENCH_REPLICAS_MAX];
+    int nreplicas;
+    char dir[64];
+    uint64_t seed;
     int lives;
 };
 
@@ -56,39 +61,33 @@ static bool may_write(void *arg) {
     return operator_may_write(((struct replica *)arg)->op);
 }
 
-static void end_operator(struct run *r) {
-    struct replica *p = &r->replica;
+static void end_operator(struct replica *p) {
     if (!p->running)
         return;
     p->running = false;
     operator_free(p->op);
     p->op = NULL;
-    sim_checker_ends(r->checker, 0);
+    sim_checker_ends(p->run->checker, p->process);
     sqlite_store_close(p->store);
     connection_close(&p->connection);
 }
 
 static void start_operator(void *arg);
 
-static void end_and_restart(void *arg) {
-    struct run *r = arg;
+static void end_and_restart(struct replica *p) {
     struct clock c = virtual_clock();
-    end_operator(r);
-    r->restart_timer = c.timer_start(c.ctx, RESTART_AFTER_MS, start_operator, r);
+    end_operator(p);
+    p->lost = false;
+    p->restart_timer = c.timer_start(c.ctx, RESTART_AFTER_MS, start_operator, p);
 }
 
 static void on_lost(void *arg) {
-    struct run *r = arg;
-    r->lost = true; /* not from inside: the process would be gone, we still stand on its stack */
+    struct replica *p = arg;
+    p->lost = true; /* not from inside: the process would be gone, we still stand on its stack */
 }
 
-static void start_operator(void *arg) {
-    struct run *r = arg;
-    struct replica *p = &r->replica;
+static void open_ports(struct replica *p) {
     struct error err;
-    char identity[32];
-    memset(p, 0, sizeof *p);
-    r->restart_timer = 0;
     p->options = (struct options){.cluster_name = "prod",
                                   .region = "us-west-2",
                                   .leader_elect = true,
@@ -100,25 +99,60 @@ static void start_operator(void *arg) {
     struct connection_options co = {.options = &p->options, .component = "bench", .may_write = may_write, .arg = p};
     if (!connection_open(&p->connection, &co, &err))
         die("bench: %s", err.message);
-    struct sqlite_store_options so = {.path = r->state};
+    struct sqlite_store_options so = {.path = p->state};
     p->store = sqlite_store_open(&so);
+}
+
+static void start_operator(void *arg) {
+    struct replica *p = arg;
+    struct run *r = p->run;
+    char identity[32];
+    p->restart_timer = 0;
+    virtual_process(p->process);
+    open_ports(p);
     snprintf(identity, sizeof identity, "operator-%d", ++r->lives);
     struct operator_options oo = {.options = &p->options,
                                   .connection = &p->connection,
-                                  .clock = virtual_clock(),
+                                  .clock = virtual_process_clock(p->process),
                                   .store = sqlite_store_port(p->store),
                                   .identity = identity,
                                   .seed = r->seed + (uint64_t)r->lives,
                                   .lost = on_lost,
-                                  .arg = r};
+                                  .arg = p};
     p->op = operator_new(&oo);
-    sim_checker_begins(r->checker, 0, identity);
+    sim_checker_begins(r->checker, p->process, identity);
     p->running = true;
     operator_start(p->op);
+    virtual_process(VIRTUAL_WORLD);
 }
 
-static void crash(void *arg) {
-    end_and_restart(arg);
+static void crash(void *arg, int process) {
+    end_and_restart(&((struct run *)arg)->replicas[process]);
+}
+
+static void start_replicas(struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        start_operator(&r->replicas[i]);
+}
+
+static void end_lost(struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        if (r->replicas[i].lost)
+            end_and_restart(&r->replicas[i]);
+}
+
+static bool one_runs(const struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        if (r->replicas[i].running && !r->replicas[i].lost)
+            return true;
+    return false;
+}
+
+static bool one_is_lost(const struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        if (r->replicas[i].lost)
+            return true;
+    return false;
 }
 
 /* --- the world as it is --- */
@@ -183,21 +217,18 @@ static bool judged(struct run *r) {
 /* --- phases --- */
 
 static bool goal_migrated(const struct run *r) {
-    return is_true(r, "Ready") && is_true(r, "NodeRoleDetached") && r->replica.running;
+    return is_true(r, "Ready") && is_true(r, "NodeRoleDetached") && one_runs(r);
 }
 
 static bool goal_gone(const struct run *r) {
-    return binding(r) == NULL && r->replica.running;
+    return binding(r) == NULL && one_runs(r);
 }
 
 static bool run_until(struct run *r, bool (*goal)(const struct run *r), const char *what) {
     int64_t end = virtual_now_ms() + BENCH_VIRTUAL_MAX_MS, look = 0, since = -1;
     while (virtual_now_ms() < end) {
         virtual_loop_step(end);
-        if (r->lost) {
-            r->lost = false;
-            end_and_restart(r);
-        }
+        end_lost(r);
         if (sim_checker_violations(r->checker))
             return judged(r);
         if (virtual_now_ms() < look)
@@ -220,7 +251,7 @@ static bool rest(struct run *r, const char *when) {
     int before = net_writes(NULL);
     const char **lines;
     while (virtual_loop_step(end))
-        if (r->lost || sim_checker_violations(r->checker))
+        if (one_is_lost(r) || sim_checker_violations(r->checker))
             break;
     int after = net_writes(&lines);
     if (after != before)
@@ -289,13 +320,28 @@ static void write_file(const char *path, const char *text) {
         die("bench: can not write %s", path);
 }
 
-/* Every run begins with no state file; the operators of one run share it, as those of one node do. */
+/* Every run begins with no state file; the lives of one replica share it, as those of one pod do. */
 static void remove_state(const struct run *r) {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        char path[160];
-        snprintf(path, sizeof path, "%s%s", r->state, suffixes[i]);
-        unlink(path);
+    for (int n = 0; n < r->nreplicas; n++)
+        for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+            char path[160];
+            snprintf(path, sizeof path, "%s%s", r->replicas[n].state, suffixes[i]);
+            unlink(path);
+        }
+}
+
+static void prepare_replicas(struct run *r) {
+    bool pauses = false;
+    for (int i = 0; i < r->o->nfaults; i++)
+        pauses = pauses || r->o->faults[i].kind == NET_PAUSE;
+    r->nreplicas = r->o->replicas > 0 ? r->o->replicas : pauses ? 2 : 1;
+    if (r->nreplicas > BENCH_REPLICAS_MAX)
+        die("bench: more than %d replicas", BENCH_REPLICAS_MAX);
+    for (int i = 0; i < r->nreplicas; i++) {
+        r->replicas[i].run = r;
+        r->replicas[i].process = i;
+        snprintf(r->replicas[i].state, sizeof r->replicas[i].state, "%s/state-%d.db", r->dir, i);
     }
 }
 
@@ -312,7 +358,7 @@ static void prepare_environment(struct run *r) {
     snprintf(r->dir, sizeof r->dir, "/dev/shm/cni-iam-bench-%d", (int)getpid());
     if (mkdir(r->dir, 0700) != 0 && errno != EEXIST)
         die("bench: can not make %s", r->dir);
-    snprintf(r->state, sizeof r->state, "%s/state.db", r->dir);
+    prepare_replicas(r);
     remove_state(r);
     snprintf(path, sizeof path, "%s/config", r->dir);
     write_file(path, "apiVersion: v1\nkind: Config\ncurrent-context: sim\n"
@@ -338,10 +384,10 @@ static void discard_line(void *ctx, const char *line, size_t len) {
     (void)ctx, (void)line, (void)len;
 }
 
-static void check_file(struct run *r, const char *suffix) {
+static void check_file(struct run *r, const char *state, const char *suffix) {
     char path[160];
     struct stat st;
-    (void)snprintf(path, sizeof path, "%s%s", r->state, suffix);
+    (void)snprintf(path, sizeof path, "%s%s", state, suffix);
     FILE *f = fopen(path, "rb");
     if (f && fstat(fileno(f), &st) == 0 && st.st_size > 0 && (size_t)st.st_size <= STATE_FILE_MAX) {
         char *text = malloc((size_t)st.st_size);
@@ -354,8 +400,10 @@ static void check_file(struct run *r, const char *suffix) {
 }
 
 static void check_files(struct run *r) {
-    check_file(r, "");
-    check_file(r, "-wal");
+    for (int i = 0; i < r->nreplicas; i++) {
+        check_file(r, r->replicas[i].state, "");
+        check_file(r, r->replicas[i].state, "-wal");
+    }
     judged(r);
 }
 
@@ -392,7 +440,7 @@ static void make_world(struct run *r) {
                             .arg = r};
     net_begin(&n);
     for (int i = 0; i < o->nfaults; i++)
-        net_add_fault(o->faults[i].kind, o->faults[i].at);
+        net_add_fault(o->faults[i].kind, o->faults[i].at, o->faults[i].by);
 }
 
 static void measure(struct run *r) {
@@ -453,12 +501,14 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     prepare_environment(r);
     virtual_loop_begin();
     make_world(r);
-    start_operator(r);
+    start_replicas(r);
     phases(r);
     check_files(r);
     measure(r);
-    c.timer_stop(c.ctx, r->restart_timer);
-    end_operator(r);
+    for (int i = 0; i < r->nreplicas; i++) {
+        c.timer_stop(c.ctx, r->replicas[i].restart_timer);
+        end_operator(&r->replicas[i]);
+    }
     if (!getenv("CNI_IAM_BENCH_LOG"))
         log_set_sink(discard_line, NULL);
     sim_checker_free(r->checker);
