@@ -44,27 +44,43 @@ static bool is_wanted(const struct explorer *e, bool deleting) {
     return e->o->phase == EXPLORE_BOTH || deleting == (e->o->phase == EXPLORE_DELETION);
 }
 
+static bool is_tried(const struct explorer *e, enum net_fault_kind kind) {
+    if (e->o->kind && strcmp(e->o->kind, net_fault_name(kind)) != 0)
+        return false;
+    return (kind == NET_PAUSE) == e->o->pauses || (e->depth > 0 && e->o->pauses);
+}
+
+/* Forks; true in the child. The parent waits for its end. */
+static bool branches_off(struct explorer *e, const struct bench_moment *m, const struct bench_fault *fault) {
+    int status = 0;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        e->first_deleting = m->deleting;
+        e->faults[e->depth++] = *fault;
+        return true;
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        die("bench: a process could not be made, or waited for");
+    if (status != 0)
+        tell_death(e, fault, status);
+    return false;
+}
+
 static bool branch(void *arg, const struct bench_moment *m, struct bench_fault *fault) {
     struct explorer *e = arg;
     if (!is_wanted(e, m->deleting))
         return false;
-    for (int kind = 0; kind < NET_FAULT_KINDS; kind++) {
-        int status = 0;
-        *fault = (struct bench_fault){(enum net_fault_kind)kind, m->write};
-        if (e->depth == 0 && e->counter++ % e->o->jobs != e->o->job)
-            continue;
-        fflush(stdout);
-        pid_t child = fork();
-        if (child == 0) {
-            e->first_deleting = m->deleting;
-            e->faults[e->depth++] = *fault;
-            return true;
+    for (int kind = 0; kind < NET_FAULT_KINDS; kind++)
+        for (int i = 0;
+             is_tried(e, (enum net_fault_kind)kind) && (i == 0 || net_fault_by((enum net_fault_kind)kind, i) > 0);
+             i++) {
+            *fault =
+                (struct bench_fault){(enum net_fault_kind)kind, m->write, net_fault_by((enum net_fault_kind)kind, i)};
+            bool mine = e->depth > 0 || e->counter++ % e->o->jobs == e->o->job;
+            if (mine && branches_off(e, m, fault))
+                return true;
         }
-        if (child < 0 || waitpid(child, &status, 0) != child)
-            die("bench: a process could not be made, or waited for");
-        if (status != 0)
-            tell_death(e, fault, status);
-    }
     return false;
 }
 

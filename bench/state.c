@@ -14,6 +14,7 @@
 
 struct bench_state {
     char dir[64], path[96];
+    int replica;
     struct sqlite_store *store; /* NULL: no operator runs */
 };
 
@@ -22,7 +23,7 @@ static const char *const suffixes[] = {"", "-wal", "-shm"};
 
 static void place(struct bench_state *s) {
     snprintf(s->dir, sizeof s->dir, "/dev/shm/cni-iam-bench-%d", (int)getpid());
-    snprintf(s->path, sizeof s->path, "%s/state.db", s->dir);
+    snprintf(s->path, sizeof s->path, "%s/state-%d.db", s->dir, s->replica);
     if (mkdir(s->dir, 0700) != 0 && errno != EEXIST)
         die("bench: can not make %s", s->dir);
 }
@@ -35,10 +36,11 @@ static void remove_files(const struct bench_state *s) {
     }
 }
 
-struct bench_state *bench_state_new(void) {
+struct bench_state *bench_state_new(int replica) {
     struct bench_state *s = calloc(1, sizeof *s);
     if (!s)
         die("out of memory");
+    s->replica = replica;
     place(s);
     remove_files(s);
     return s;
@@ -62,6 +64,10 @@ void bench_state_close(struct bench_state *s) {
     if (s->store)
         sqlite_store_close(s->store);
     s->store = NULL;
+}
+
+const char *bench_state_path(const struct bench_state *s) {
+    return s->path;
 }
 
 const char *bench_state_directory(const struct bench_state *s) {

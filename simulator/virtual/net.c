@@ -10,8 +10,10 @@
 #include "platform/http/http.h"
 #include "simulator/virtual/virtual_loop.h"
 
-static const char *const fault_names[NET_FAULT_KINDS] = {"lost-before", "lost-after",  "twice",        "denied",
-                                                         "throttled",   "unavailable", "crash-before", "crash-after"};
+static const char *const fault_names[NET_FAULT_KINDS] = {
+    "lost-before", "lost-after", "twice", "denied", "throttled", "unavailable", "crash-before", "crash-after", "pause"};
+
+#define DEADLINE_MS 40000 /* of a call that has none of its own */
 
 enum stage { ON_THE_WAY, ON_THE_WAY_BACK, STREAMING };
 
@@ -44,6 +46,7 @@ struct http_request {
 
 struct http_client {
     struct http_request *requests;
+    int process; /* whose it is */
 };
 
 static struct {
@@ -60,10 +63,16 @@ const char *net_fault_name(enum net_fault_kind kind) {
     return fault_names[kind];
 }
 
-void net_add_fault(enum net_fault_kind kind, int at) {
+/* Less than the Lease's renewals bear, more than they do, more than the Lease, more than a signature is good for. */
+int net_fault_by(enum net_fault_kind kind, int i) {
+    static const int pauses_s[] = {3, 12, 60, 1200, 0};
+    return kind == NET_PAUSE ? pauses_s[i] : 0;
+}
+
+void net_add_fault(enum net_fault_kind kind, int at, int by) {
     if (net.nfaults == NET_FAULTS_MAX)
         die("more than %d faults", NET_FAULTS_MAX);
-    net.faults[net.nfaults++] = (struct net_fault){.kind = kind, .at = at};
+    net.faults[net.nfaults++] = (struct net_fault){.kind = kind, .at = at, .by = by > 0 ? by : net_fault_by(kind, 0)};
 }
 
 const struct net_fault *net_faults(int *n) {
@@ -89,13 +98,18 @@ static int64_t delay(void) {
     return net.o.delay_max_ms > 0 ? 1 + (int64_t)prng_below(&net.prng, (uint64_t)net.o.delay_max_ms) : 1;
 }
 
-static uint64_t after(int64_t ms, timer_fn fire, void *arg) {
-    struct clock c = virtual_clock();
-    return c.timer_start(c.ctx, ms, fire, arg);
+/* What happens at a server is the world's; what a process hears, it hears when it runs. */
+static struct clock clock_of(const struct http_request *r) {
+    return r->stage == ON_THE_WAY ? virtual_clock() : virtual_process_clock(r->client->process);
 }
 
-static void stop_timer(uint64_t *ticket) {
-    struct clock c = virtual_clock();
+static uint64_t after(const struct http_request *r, int64_t ms, timer_fn fire) {
+    struct clock c = clock_of(r);
+    return c.timer_start(c.ctx, ms, fire, (void *)(uintptr_t)r);
+}
+
+static void stop_timer(const struct http_request *r, uint64_t *ticket) {
+    struct clock c = clock_of(r);
     c.timer_stop(c.ctx, *ticket);
     *ticket = 0;
 }
@@ -107,8 +121,9 @@ static void request_free(struct http_request *r) {
     while (*at != r)
         at = &(*at)->next;
     *at = r->next;
-    stop_timer(&r->timer);
-    stop_timer(&r->deadline);
+    stop_timer(r, &r->timer);
+    r->stage = ON_THE_WAY_BACK;
+    stop_timer(r, &r->deadline);
     if (r->watch)
         sim_kube_watch_close(net.o.kube, r->watch);
     while (r->first) {
@@ -158,7 +173,7 @@ static void answer_later(struct http_request *r) {
     r->stage = ON_THE_WAY_BACK;
     if (r->answer.retry_after_s > 0)
         snprintf(r->retry_after, sizeof r->retry_after, "%d", r->answer.retry_after_s);
-    r->timer = after(delay(), on_back, r);
+    r->timer = after(r, delay(), on_back);
 }
 
 static void lose(struct http_request *r, bool sent) {
@@ -182,7 +197,7 @@ static void add_line(struct http_request *r, const char *text, size_t len, bool 
     *r->last = line;
     r->last = &line->next;
     if (!r->timer)
-        r->timer = after(delay(), pump, r);
+        r->timer = after(r, delay(), pump);
 }
 
 static void on_watch_line(void *arg, const char *line, size_t len) {
@@ -205,7 +220,7 @@ static void pump(void *arg) {
     if (!r->first)
         r->last = &r->first;
     else
-        r->timer = after(delay(), pump, r);
+        r->timer = after(r, delay(), pump);
     bool end = line->end;
     bool go_on = end || r->on_data(r->arg, line->text, line->len);
     free(line);
@@ -224,6 +239,14 @@ static void on_deadline(void *arg) {
     finish(r);
 }
 
+static void on_stream(void *arg) {
+    struct http_request *r = arg;
+    struct http_response response = response_of(r);
+    r->timer = r->first ? after(r, delay(), pump) : 0;
+    if (r->on_headers)
+        r->on_headers(r->arg, &response);
+}
+
 static void open_stream(struct http_request *r) {
     struct sim_watch_sink sink = {.arg = r, .on_line = on_watch_line, .on_end = on_watch_end};
     r->watch = sim_kube_watch(net.o.kube, &r->req, sink, &r->answer);
@@ -233,12 +256,32 @@ static void open_stream(struct http_request *r) {
     }
     r->stage = STREAMING;
     r->answer.status = 200;
-    struct http_response response = response_of(r);
-    if (r->on_headers)
-        r->on_headers(r->arg, &response);
+    r->timer = after(r, 0, on_stream);
 }
 
 /* --- at the server --- */
+
+static int replica_of(const struct http_request *r) {
+    return r->client->process > 0 ? r->client->process : 0;
+}
+
+static struct sim_checker_call call_of(const struct http_request *r) {
+    return (struct sim_checker_call){
+        .replica = replica_of(r), .to_aws = r->to_aws, .changes = r->changes, .req = &r->req};
+}
+
+static void tell_asked(const struct http_request *r) {
+    struct sim_checker_call call = call_of(r);
+    if (net.o.checker)
+        sim_checker_asked(net.o.checker, &call);
+}
+
+/* answer NULL: the operator will hear nothing. */
+static void tell_served(const struct http_request *r, const struct sim_http_answer *answer) {
+    struct sim_checker_call call = call_of(r);
+    if (net.o.checker)
+        sim_checker_served(net.o.checker, &call, answer ? answer->status : 0, answer ? answer->body : NULL);
+}
 
 static void serve(struct http_request *r, struct sim_http_answer *out) {
     memset(out, 0, sizeof *out);
@@ -287,8 +330,8 @@ static void remember(const struct http_request *r) {
 }
 
 /* The operator is gone: it must not be called back, and the request with it. */
-static void crash(void) {
-    net.o.crash(net.o.arg);
+static void crash(const struct http_request *r) {
+    net.o.crash(net.o.arg, replica_of(r));
 }
 
 static void arrive_with(struct http_request *r, struct net_fault *f) {
@@ -296,40 +339,48 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
     f->hit = true;
     switch ((int)f->kind) {
     case NET_LOST_BEFORE:
+        tell_served(r, NULL);
         lose(r, true);
         return;
     case NET_CRASH_BEFORE:
-        crash();
+        tell_served(r, NULL);
+        crash(r);
         return;
     case NET_DENIED:
     case NET_THROTTLED:
     case NET_UNAVAILABLE:
         refuse(r, f->kind);
+        tell_served(r, &r->answer);
         return;
     default:
         break;
     }
     serve(r, &r->answer);
-    if (f->kind == NET_CRASH_AFTER) {
-        crash();
-        return;
+    if (f->kind == NET_TWICE) { /* the operator hears of the second */
+        serve(r, &again);
+        free(r->answer.body);
+        r->answer = again;
     }
-    if (f->kind == NET_LOST_AFTER) {
+    if (f->kind == NET_PAUSE)
+        virtual_process_pause(replica_of(r), (int64_t)f->by * 1000);
+    bool heard = f->kind == NET_TWICE || f->kind == NET_PAUSE;
+    tell_served(r, heard ? &r->answer : NULL);
+    if (f->kind == NET_CRASH_AFTER)
+        crash(r);
+    else if (f->kind == NET_LOST_AFTER)
         lose(r, true);
-        return;
-    }
-    serve(r, &again); /* NET_TWICE: the operator hears of the second */
-    free(r->answer.body);
-    r->answer = again;
-    answer_later(r);
+    else
+        answer_later(r);
 }
 
 static void on_arrival(void *arg) {
     struct http_request *r = arg;
     struct net_fault *f = NULL;
     r->timer = 0;
+    tell_asked(r);
     if (r->on_data) {
         open_stream(r);
+        tell_served(r, NULL);
         return;
     }
     if (r->changes) {
@@ -343,6 +394,7 @@ static void on_arrival(void *arg) {
         return;
     }
     serve(r, &r->answer);
+    tell_served(r, &r->answer);
     answer_later(r);
 }
 
@@ -352,6 +404,7 @@ static struct http_client *client_new(void) {
     struct http_client *c = calloc(1, sizeof *c);
     if (!c)
         die("out of memory");
+    c->process = virtual_process_at_work();
     return c;
 }
 
@@ -432,8 +485,9 @@ static struct http_request *start(struct http_client *c, const struct http_call 
     r->changes = counts_as_write(r, call);
     r->what = name_of(r, call);
     net.calls++;
-    r->timer = after(delay(), on_arrival, r);
-    r->deadline = after(call->deadline_ms > 0 ? call->deadline_ms : 40000, on_deadline, r);
+    r->timer = after(r, delay(), on_arrival);
+    struct clock own = virtual_process_clock(c->process);
+    r->deadline = own.timer_start(own.ctx, call->deadline_ms > 0 ? call->deadline_ms : DEADLINE_MS, on_deadline, r);
     return r;
 }
 

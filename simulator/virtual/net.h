@@ -10,6 +10,7 @@
  *   TWICE         the network delivers it twice: the second meets what the first left
  *   DENIED, THROTTLED, UNAVAILABLE   the server's own refusal, nothing is done
  *   CRASH_BEFORE, CRASH_AFTER        the operator ends before, or after the server did it
+ *   PAUSE         it stands still for `by` seconds once the server did it, and goes on
  *
  * Ownership: process-wide; between begin and end all clients of http.h are on this network. net_begin starts anew, operators
  * come and go.   Errors: as http.h's.
@@ -22,6 +23,7 @@
 #include <stdint.h>
 
 #include "simulator/aws_http.h"
+#include "simulator/checker.h"
 #include "simulator/kube.h"
 
 #define NET_FAULTS_MAX 8
@@ -38,28 +40,33 @@ enum net_fault_kind {
     NET_UNAVAILABLE,
     NET_CRASH_BEFORE,
     NET_CRASH_AFTER,
+    NET_PAUSE,
     NET_FAULT_KINDS
 };
 const char *net_fault_name(enum net_fault_kind kind);
+int net_fault_by(enum net_fault_kind kind,
+                 int i); /* the i-th `by` that a sweep tries; 0: no more, or it says nothing */
 
 struct net_fault {
     enum net_fault_kind kind;
     int at; /* number of the call that changes something */
+    int by; /* PAUSE: seconds */
     bool hit;
 };
 
 struct net_options {
     struct sim_kube *kube;
     struct sim_aws *aws;
+    struct sim_checker *checker; /* hears of every call; NULL: nobody does */
     uint64_t seed;
     int64_t delay_max_ms;                        /* one way */
-    void (*crash)(void *arg);                    /* the operator is gone when this returns */
+    void (*crash)(void *arg, int process);       /* it is gone when this returns */
     void (*before)(void *arg, const char *what); /* a call that changes something arrives at its server */
     void *arg;
 };
 void net_begin(const struct net_options *o);
-void net_end(void); /* when every client is freed: the real network again */
-void net_add_fault(enum net_fault_kind kind, int at);
+void net_end(void);                                           /* when every client is freed: the real network again */
+void net_add_fault(enum net_fault_kind kind, int at, int by); /* by 0: the first that a sweep tries */
 const struct net_fault *net_faults(int *n);
 void net_quiet(void); /* no more faults from now on */
 /* What was changed or tried, in order: "kube PATCH …", "aws AttachRolePolicy". Returns how many. */

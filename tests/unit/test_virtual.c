@@ -50,6 +50,39 @@ static void test_time_moves_by_timers_alone(void **state) {
     virtual_loop_end();
 }
 
+static int order;
+
+static void note_order(void *arg) {
+    order = order * 10 + *(int *)arg;
+}
+
+/* A paused process fires nothing; afterwards what was due, in its order. The world goes on. */
+static void test_a_process_stands_still(void **state) {
+    struct error err;
+    int one = 1, two = 2, three = 3;
+    (void)state;
+    order = 0;
+    virtual_loop_begin();
+    virtual_process(0);
+    struct loop *l = loop_new(&err);
+    struct clock k = loop_clock(l), w = virtual_clock();
+    virtual_process(VIRTUAL_WORLD);
+    k.timer_start(k.ctx, 20, note_order, &three);
+    k.timer_start(k.ctx, 10, note_order, &two);
+    w.timer_start(w.ctx, 30, note_order, &one);
+    virtual_process_pause(0, 1000);
+    while (virtual_loop_step(999))
+        ;
+    assert_int_equal(order, 1);
+    assert_true(virtual_process_is_paused(0));
+    while (virtual_loop_step(1000))
+        ;
+    assert_int_equal(order, 123);
+    assert_false(virtual_process_is_paused(0));
+    loop_free(l);
+    virtual_loop_end();
+}
+
 static void test_requests_reach_the_world(void **state) {
     struct error err;
     (void)state;
@@ -98,6 +131,7 @@ static void test_the_real_machine_is_back(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_time_moves_by_timers_alone),
+        cmocka_unit_test(test_a_process_stands_still),
         cmocka_unit_test(test_requests_reach_the_world),
         cmocka_unit_test(test_the_real_machine_is_back),
     };
