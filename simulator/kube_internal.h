@@ -279,7 +279,8 @@ bool kube_rule_known(const char *message);
 bool kube_rule_holds(const char *message, const json *self, const json *old_self);
 bool kube_rule_is_transition(const char *message); /* it speaks of oldSelf: only updates are checked */
 
-/* --- tokens, discovery --- */
+/* --- reviews, tokens, discovery --- */
+json *kube_review(const struct kube_request *q, json *body_take, json **out);
 json *kube_token_request(struct sim_kube *k, const struct kube_request *q, json *body_take, json **out);
 void kube_token_free(struct sim_kube *k);
 bool kube_discover(struct sim_kube *k, const struct kube_request *q, struct sim_http_answer *out);

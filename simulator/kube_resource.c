@@ -22,6 +22,10 @@ static const struct kube_resource resources[] = {
      "MutatingWebhookConfiguration", "mutatingwebhookconfiguration", NULL, false, false, true},
     {KUBE_NO_STORE, "selfsubjectaccessreviews", "authorization.k8s.io", "v1", "SelfSubjectAccessReview",
      "selfsubjectaccessreview", NULL, false, false, false},
+    {KUBE_NO_STORE, "selfsubjectrulesreviews", "authorization.k8s.io", "v1", "SelfSubjectRulesReview",
+     "selfsubjectrulesreview", NULL, false, false, false},
+    {KUBE_NO_STORE, "selfsubjectreviews", "authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreview", NULL,
+     false, false, false},
 };
 #define RESOURCES (sizeof resources / sizeof resources[0])
 
