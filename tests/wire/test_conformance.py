@@ -1,55 +1,18 @@
 """The simulated API server gives the same answers as the real one: the scripts of test_k8s_wire.py once more. Each of them is here, or in
 one of the two lists below with its reason: a script that is added there has to be decided on here."""
 
-import http.client
-import json
-import os
-import subprocess
-import threading
-
 import pytest
 import yaml
 import test_k8s_wire as real
+from simworld import SimWorld
 from test_k8s_wire import account, binding, many  # noqa: F401  fixtures
-from testbed.controlplane import Api, programs
-
-SERVER = os.path.join(os.path.dirname(real.K8S_CALL), "sim_server")
-
-
-class PlainApi(Api):
-    def __init__(self, server: str):
-        # pylint: disable=super-init-not-called
-        self.host, port = server.removeprefix("http://").split(":")
-        self.port, self.token, self.user_agent, self.local = int(port), "", "testbed", threading.local()
-
-    def _connect(self, timeout: float):
-        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
-
-
-class Simulated:
-    def __init__(self, folder):
-        self.process = subprocess.Popen([SERVER, "2"], stdout=subprocess.PIPE, text=True)
-        self.server = json.loads(self.process.stdout.readline())["kube"]
-        self.api = PlainApi(self.server)
-        self.kubectl_path = programs()["kubectl"]
-        self.kubeconfig = folder / "kubeconfig"
-        self.kubeconfig.write_text(json.dumps({
-            "apiVersion": "v1", "kind": "Config", "current-context": "sim",
-            "clusters": [{"name": "sim", "cluster": {"server": self.server}}], "users": [{"name": "sim", "user": {}}],
-            "contexts": [{"name": "sim", "context": {"cluster": "sim", "user": "sim"}}]}))
-
-
-    def kubectl(self, *args):
-        subprocess.run([self.kubectl_path, f"--kubeconfig={self.kubeconfig}", *args], check=True, capture_output=True, timeout=60)
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    world = Simulated(tmp_path_factory.mktemp("simulated"))
-    world.api.create("customresourcedefinitions", yaml.safe_load(real.CRD))
-    yield world
-    world.process.kill()
-    world.process.wait()
+    with SimWorld(tmp_path_factory.mktemp("simulated")) as world:
+        world.api.create("customresourcedefinitions", yaml.safe_load(real.CRD))
+        yield world
 
 
 # What the simulated one has no part in: identities, certificates, its own death, etcd's compaction.
