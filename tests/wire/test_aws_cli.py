@@ -59,7 +59,7 @@ def test_who(world):
 
 def test_life_of_a_role(world):
     text = "a & <b> + %2B é"
-    tags = json.dumps([{"Key": "k", "Value": text}])
+    tags = json.dumps([{"Key": "k", "Value": "a+b = é:/@"}])
     made = aws(world, "iam", "create-role", "--role-name", "cli", "--path", "/p/", "--description", text, "--tags", tags,
                "--assume-role-policy-document", json.dumps(SERVICE_TRUST))["Role"]
     assert made["Arn"] == f"arn:aws:iam::{ACCOUNT}:role/p/cli" and made["AssumeRolePolicyDocument"] == SERVICE_TRUST
@@ -153,15 +153,42 @@ def test_instances(world):
         "DryRunOperation", "InvalidInstanceID.NotFound", "InvalidParameterValue"]
 
 
+def test_breaking_things(world):
+    """What a user of the demo may do to it by hand."""
+    at = ("--cluster-name", CLUSTER)
+    role = f"arn:aws:iam::{ACCOUNT}:role/eks-node"
+    assert aws(world, "eks", "create-addon", *at, "--addon-name", "vpc-cni")["addon"]["status"] == "CREATING"
+    assert aws(world, "eks", "describe-addon", *at, "--addon-name", "vpc-cni")["addon"]["status"] == "ACTIVE"
+    assert aws(world, "eks", "delete-addon", *at, "--addon-name", "vpc-cni")["addon"]["status"] == "DELETING"
+    assert aws(world, "eks", "list-addons", *at)["addons"] == []
+    associate = ("eks", "create-pod-identity-association", *at, "--namespace", "kube-system", "--service-account", "aws-node",
+                 "--role-arn", role)
+    made = aws(world, *associate)["association"]
+    assert refused(world, *associate) == "ResourceInUseException"
+    by_id = ("--association-id", made["associationId"])
+    assert aws(world, "eks", "describe-pod-identity-association", *at, *by_id)["association"]["roleArn"] == role
+    aws(world, "eks", "delete-pod-identity-association", *at, *by_id)
+    assert refused(world, "eks", "delete-pod-identity-association", *at, *by_id) == "ResourceNotFoundException"
+    started = aws(world, "ec2", "run-instances", "--image-id", "ami-1", "--count", "2", "--iam-instance-profile",
+                  "Name=eks-node")["Instances"]
+    ids = [i["InstanceId"] for i in started]
+    assert {i["State"]["Name"] for i in started} == {"pending"} and len(ids) == 2
+    found = aws(world, "ec2", "describe-instances", "--instance-ids", *ids)["Reservations"]
+    assert {i["State"]["Name"] for r in found for i in r["Instances"]} == {"running"}
+    ended = aws(world, "ec2", "terminate-instances", "--instance-ids", *ids)["TerminatingInstances"]
+    assert {(i["PreviousState"]["Name"], i["CurrentState"]["Name"]) for i in ended} == {("running", "shutting-down")}
+
+
 def test_errors(world):
     create = ("iam", "create-role", "--role-name")
     document = ("--assume-role-policy-document", json.dumps(SERVICE_TRUST))
     assert all_refused(
         world, (*create, "eks-node", *document), (*create, "wrong", "--assume-role-policy-document", "{"), (*create, "a b", *document),
+        (*create, "tagged", *document, "--tags", "Key=k,Value=a&b"),
         ("iam", "attach-role-policy", "--role-name", "eks-node", "--policy-arn", "arn:aws:iam::aws:policy/NoSuch"),
         ("iam", "get-policy", "--policy-arn", f"arn:aws:iam::{ACCOUNT}:policy/none"),
         ("iam", "list-users"),
-    ) == ["EntityAlreadyExists", "MalformedPolicyDocument", "ValidationError", "NoSuchEntity", "NoSuchEntity", "InvalidAction"]
+    ) == ["EntityAlreadyExists", "MalformedPolicyDocument", "ValidationError", "ValidationError", "NoSuchEntity", "NoSuchEntity", "InvalidAction"]
 
 
 def test_keys_that_are_not_known(world):
