@@ -138,6 +138,48 @@ def test_a_controller_that_ends_is_a_failure(env, tmp_path):
     assert (Path(kept) / "controller.log").exists()
 
 
+def test_no_home(env):
+    """Nothing is written outside of the directory for temporary files."""
+    done = subprocess.run([BINARY, "demo", "--fast"], env=env | {"HOME": "/nonexistent"}, capture_output=True, text=True, timeout=90,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def killed(env):
+    """The directory that a killed demo leaves."""
+    process = subprocess.Popen([BINARY, "demo", "--fast", "--keep"], env=env, stdout=subprocess.PIPE, text=True)
+    while not (found := re.search(r"KUBECONFIG=(\S+)/kubeconfig", line := process.stdout.readline())):
+        assert line
+    process.kill()
+    process.wait()
+    return Path(found[1])
+
+
+def test_what_a_killed_demo_left_goes_with_the_next(env, tmp_path):
+    left = killed(env)
+    assert (left / "controller.log").exists()
+    run = [BINARY, "demo", "--fast"]
+    subprocess.run(run, env=env, capture_output=True, timeout=90, check=True)
+    assert left.exists()  # it might be of one that is just starting
+    os.utime(left, (0, 0))
+    (tmp_path / "cni-iam-demo.kept00").mkdir()
+    (tmp_path / "cni-iam-demo.kept00/kept").touch()
+    (tmp_path / "cni-iam-demo.linked").symlink_to("/")
+    os.utime(tmp_path / "cni-iam-demo.kept00", (0, 0))
+    living = subprocess.Popen([*run, "--keep"], env=env, stdout=subprocess.PIPE, text=True)
+    try:
+        while not (found := re.search(r"KUBECONFIG=(\S+)/kubeconfig", line := living.stdout.readline())):
+            assert line
+        assert not left.exists()
+        os.utime(found[1], (0, 0))
+        subprocess.run(run, env=env, capture_output=True, timeout=90, check=True)
+        assert Path(found[1]).exists()
+    finally:
+        living.send_signal(signal.SIGINT)
+        assert living.wait(20) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"cni-iam-demo.kept00", "cni-iam-demo.linked"}
+
+
 def test_no_place_for_temporary_files(env):
     done = subprocess.run([BINARY, "demo", "--fast"], env=env | {"TMPDIR": "/nonexistent"}, capture_output=True, text=True,
                           timeout=20, check=False)
