@@ -141,7 +141,7 @@ static json *post(struct sim_kube *k, struct kube_request *q, struct sim_http_an
         return kube_status(400, "BadRequest", "the body is no object");
     }
     if (token || is_review) {
-        refused = token ? kube_token_request(k, q, body, &made) : kube_review(q, body, &made);
+        refused = token ? kube_token_request(k, q, body, &made) : kube_review(k, q, body, &made);
         if (refused == NULL) {
             kube_answer_json(out, 201, made);
         }
@@ -379,6 +379,7 @@ void sim_kube_http(struct sim_kube *k, const struct sim_http_request *req, struc
     struct kube_request q;
     *out = (struct sim_http_answer){0};
     json *refused = kube_request_read(req, a, &q);
+    refused = refused != NULL ? refused : kube_authorize(k, &q);
 
     if (refused != NULL) {
         kube_answer_status(out, refused);

@@ -11,9 +11,11 @@
  * protobuf where kubectl sends them.
  * Resources: namespaces, nodes, pods, serviceaccounts (with /token), events (v1 and events.k8s.io/v1), configmaps,
  * daemonsets.apps, leases.coordination.k8s.io, customresourcedefinitions, cniiambindings.cniiam.dev (schema, defaults and
- * CEL of crd/cniiambindings.yaml), mutatingwebhookconfigurations, selfsubject{access,rules,}reviews.
+ * CEL of crd/cniiambindings.yaml), mutatingwebhookconfigurations, selfsubject{access,rules,}reviews,
+ * roles, rolebindings, clusterroles, clusterrolebindings.
  * Admission hooks (webhook.c) see a pod before it is stored. A DELETE of a pod that is on a node only marks it: its
- * kubelet removes it with sim_kube_delete. Nobody collects garbage but the world, and everybody is authorised.
+ * kubelet removes it with sim_kube_delete. Nobody collects garbage but the world. The bearer of a ServiceAccount's token
+ * may do what RBAC says, everybody else everything.
  *
  * Ownership: sim_kube_new/_free; objects that getters return are borrowed until the next write.
  * Errors: Status objects.   Bounds: SIM_KUBE_OBJECTS_MAX, SIM_KUBE_HISTORY_MAX events, SIM_KUBE_BODY_MAX.

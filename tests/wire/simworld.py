@@ -4,9 +4,12 @@ Needs the helper sim_server: env SIM_SERVER, or tests/sim_server under the folde
 build/dev.
 """
 
+import contextlib
 import http.client
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -31,9 +34,45 @@ class PlainApi(Api):
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
 
-def kubeconfig(server: str) -> dict:
+class TlsFront:
+    """TLS before the plain face: without it no client sends a token. Bytes go through as they are."""
+
+    def __init__(self, folder: Path, server: str):
+        host, port = server.removeprefix("http://").split(":")
+        self.target, self.certificate = (host, int(port)), folder / "front.crt"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+                        "-subj", "/CN=simulated", "-addext", f"subjectAltName=IP:{host}", "-keyout", folder / "front.key",
+                        "-out", self.certificate], check=True, capture_output=True)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.certificate, folder / "front.key")
+        self.listener = socket.create_server((host, 0))
+        self.server = f"https://{host}:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket):
+        with contextlib.suppress(OSError), self.context.wrap_socket(connection, server_side=True) as client, \
+                socket.create_connection(self.target) as server:
+            threading.Thread(target=self._pump, args=(server, client), daemon=True).start()
+            self._pump(client, server)
+
+    @staticmethod
+    def _pump(source: socket.socket, to: socket.socket):
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                to.sendall(piece)
+        with contextlib.suppress(OSError):
+            to.shutdown(socket.SHUT_RDWR)
+
+
+def kubeconfig(server: str, user: dict | None = None, **cluster: str) -> dict:
     return {"apiVersion": "v1", "kind": "Config", "current-context": "sim",
-            "clusters": [{"name": "sim", "cluster": {"server": server}}], "users": [{"name": "sim", "user": {}}],
+            "clusters": [{"name": "sim", "cluster": {"server": server, **cluster}}], "users": [{"name": "sim", "user": user or {}}],
             "contexts": [{"name": "sim", "context": {"cluster": "sim", "user": "sim"}}]}
 
 
@@ -49,13 +88,31 @@ class SimWorld:
         self.kubectl_path = programs()["kubectl"]
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(json.dumps(kubeconfig(self.server)))
+        self.front = None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        if self.front:
+            self.front.listener.close()
         self.process.kill()
         self.process.wait()
+
+    def mint_token(self, namespace: str, serviceaccount: str) -> str:
+        return self.api.create("serviceaccounts", {"spec": {}}, namespace, serviceaccount, "token")["status"]["token"]
+
+    def operator_kubeconfig(self, namespace: str, serviceaccount: str, token_file: bool = False) -> Path:
+        """With a token of this ServiceAccount: its bearer has what RBAC gives it."""
+        token = self.mint_token(namespace, serviceaccount)
+        path = self.folder / f"{namespace}-{serviceaccount}.kubeconfig"
+        if token_file:
+            path.with_suffix(".token").write_text(token)
+        user = {"tokenFile": str(path.with_suffix(".token"))} if token_file else {"token": token}
+        self.front = self.front or TlsFront(self.folder, self.server)
+        whole = kubeconfig(self.front.server, user, **{"certificate-authority": str(self.front.certificate)})
+        path.write_text(json.dumps(whole))
+        return path
 
     def env(self, **more: str) -> dict[str, str]:
         """Of any client of the account: as its administrator, unless told otherwise."""
@@ -65,14 +122,15 @@ class SimWorld:
                 "AWS_CONFIG_FILE": str(self.folder / "no-config"),
                 "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "no-credentials")} | more
 
-    def command(self, *args: str) -> list[str]:
-        return [self.kubectl_path, f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.folder}/cache", *args]
+    def command(self, *args: str, config: Path | None = None) -> list[str]:
+        return [self.kubectl_path, f"--kubeconfig={config or self.kubeconfig}", f"--cache-dir={self.folder}/cache", *args]
 
-    def run_kubectl(self, *args: str, stdin: str | None = None) -> subprocess.CompletedProcess:
-        return subprocess.run(self.command(*args), input=stdin, env=self.env(), capture_output=True, text=True, timeout=60,
-                              check=False)
+    def run_kubectl(self, *args: str, stdin: str | None = None, config: Path | None = None) -> subprocess.CompletedProcess:
+        """As the administrator, or as whom the kubeconfig says."""
+        return subprocess.run(self.command(*args, config=config), input=stdin, env=self.env(), capture_output=True, text=True,
+                              timeout=60, check=False)
 
-    def kubectl(self, *args: str, stdin: str | None = None) -> str:
-        done = self.run_kubectl(*args, stdin=stdin)
+    def kubectl(self, *args: str, stdin: str | None = None, config: Path | None = None) -> str:
+        done = self.run_kubectl(*args, stdin=stdin, config=config)
         assert done.returncode == 0, f"{args}: {done.stderr}{done.stdout}"
         return done.stdout

@@ -26,10 +26,7 @@ NEEDS_THE_REAL_ONE = {
     "test_list_effect_reads_more_than_one_page": "reads the audit log",
     "test_list_expired_continue_token": "etcd's compaction",
     "test_the_same_file_as_kubectl_reads": "kubectl with certificates",
-    "test_token_file_of_a_service_account": "authorisation",
-    "test_token_issuer_and_reviews": "authorisation",
     "test_user_agent_and_audit_id": "reads the audit log",
-    "test_watch_refusals": "authorisation",
     "test_watch_too_old_is_an_error_event": "etcd's compaction",
 }
 # Where the simulated one is wrong, and why that is bearable.

@@ -186,3 +186,35 @@ def test_reading(world):
     assert "drained" in said and "Ready,SchedulingDisabled" in world.kubectl("get", "nodes")
     world.kubectl("uncordon", node)
     assert len(yaml.safe_load(world.kubectl("get", "nodes", "-o", "yaml"))["items"]) == 2
+
+
+def test_rbac(world):
+    """The operator's own manifest decides what its ServiceAccount may do."""
+    world.kubectl("apply", "-f", str(ROOT / "manifests/base/rbac.yaml"), "-f", str(ROOT / "manifests/base/service-account.yaml"))
+    operator = world.operator_kubeconfig("kube-system", "cni-iam")
+
+    def may(*args):
+        return world.run_kubectl("auth", "can-i", *args, config=operator).stdout == "yes\n"
+
+    assert "system:serviceaccount:kube-system:cni-iam" in world.kubectl("auth", "whoami", config=operator)
+    for question in (("patch", "serviceaccounts/aws-node", *NODE), ("create", "serviceaccounts/aws-node", "--subresource=token", *NODE),
+                     ("list", "nodes"), ("delete", "pods", *NODE), ("update", "leases/cni-iam", *NODE), ("get", "ns/kube-system"),
+                     ("patch", "cib"), ("patch", "cib", "--subresource=status")):
+        assert may(*question), question
+    for question in (("patch", "serviceaccounts/default", *NODE), ("create", "serviceaccounts/cni-iam", "--subresource=token", *NODE),
+                     ("delete", "nodes"), ("delete", "pods", "-n", "default"), ("update", "leases/other", *NODE), ("get", "ns/default"),
+                     ("create", "cib"), ("delete", "daemonsets", *NODE), ("get", "configmaps", *NODE)):
+        assert not may(*question), question
+    rules = world.kubectl("auth", "can-i", "--list", *NODE, config=operator)
+    assert "daemonsets.apps" in rules and "*.*" not in rules
+    assert "aws-node" in world.kubectl("get", "pods", *NODE, config=operator)
+    assert "aws-node" in world.kubectl("get", "sa", *NODE, "aws-node", config=operator)
+    done = world.run_kubectl("get", "sa", *NODE, "cni-iam", config=operator)
+    assert done.returncode == 1 and ('serviceaccounts "cni-iam" is forbidden: User "system:serviceaccount:kube-system:cni-iam" cannot '
+                                     'get resource "serviceaccounts" in API group "" in the namespace "kube-system"') in done.stderr
+    done = world.run_kubectl("delete", "node", "x", config=operator)
+    assert "at the cluster scope" in done.stderr
+    world.kubectl("delete", "rolebinding", *NODE, "cni-iam")
+    assert not may("delete", "pods", *NODE) and may("list", "nodes")
+    world.kubectl("delete", "serviceaccount", *NODE, "cni-iam")
+    assert "Unauthorized" in world.run_kubectl("get", "nodes", config=operator).stderr
