@@ -2,7 +2,8 @@
  * main.c - cni-iam-bench: scenarios times faults times seeds (tests/sim).
  *
  *   --scenario NAME   one of them, or all (default)
- *   --faults          every single fault at every call that changes something, of migration and deletion
+ *   --faults          every single fault at every call that changes something, of migration and deletion, and at some
+ *                     of the reads and events; with --all at each of them
  *   --kind KIND       of those, this kind only
  *   --pairs           every pair of faults
  *   --seeds N         N random swarms; --seed S the one of that seed, with its trace
@@ -48,6 +49,9 @@ struct totals {
     long runs, violations;
 };
 
+#define SPARSE_POINTS 40 /* of events and reads, unless all are asked for */
+#define STALE_VERSIONS_MAX 128
+
 static const char *self;
 static bool twice;
 
@@ -88,7 +92,7 @@ static void one(const struct bench_options *o, struct totals *t) {
 
 struct sweep {
     const char *scenario, *kind;
-    bool faults, pairs, have_seed, trace;
+    bool faults, whole, pairs, have_seed, trace;
     long seeds;
     uint64_t seed;
     struct bench_fault fault[2];
@@ -111,19 +115,34 @@ static bool is_asked_for(const struct sweep *s, int kind) {
     return !s->kind || str_eq(s->kind, net_fault_name((enum net_fault_kind)kind));
 }
 
+/* The i-th `by` of a kind; a whole sweep of old lists goes back version by version. */
+static int nth_by(const struct sweep *s, enum net_fault_kind kind, int i) {
+    if (s->whole && kind == NET_STALE_LIST)
+        return i < STALE_VERSIONS_MAX ? i + 1 : 0;
+    return net_fault_by(kind, i);
+}
+
+static void faults_of_kind(struct sweep *s, const struct bench_options *scenario, enum net_fault_kind kind,
+                           const int *counts, struct totals *t) {
+    int last = counts[net_fault_counter(kind)];
+    int step = net_fault_counter(kind) == NET_COUNTS_WRITES || s->whole ? 1 : 1 + last / SPARSE_POINTS;
+    for (int at = 1; at <= last; at += step)
+        for (int i = 0; i == 0 || nth_by(s, kind, i) > 0; i++) {
+            struct bench_fault f = {.kind = kind, .at = at, .by = nth_by(s, kind, i)};
+            struct bench_options o = *scenario;
+            o.faults = &f;
+            o.nfaults = 1;
+            if (mine(s))
+                one(&o, t);
+        }
+}
+
 static void single_faults(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
-    int writes = writes_of(scenario);
+    struct bench_result r;
+    bench_run(scenario, &r);
     for (int kind = 0; kind < NET_FAULT_KINDS; kind++)
-        for (int at = 1; at <= writes && is_asked_for(s, kind); at++)
-            for (int i = 0; i == 0 || net_fault_by((enum net_fault_kind)kind, i) > 0; i++) {
-                struct bench_fault f = {
-                    .kind = (enum net_fault_kind)kind, .at = at, .by = net_fault_by((enum net_fault_kind)kind, i)};
-                struct bench_options o = *scenario;
-                o.faults = &f;
-                o.nfaults = 1;
-                if (mine(s))
-                    one(&o, t);
-            }
+        if (is_asked_for(s, kind))
+            faults_of_kind(s, scenario, (enum net_fault_kind)kind, r.counts, t);
 }
 
 static void pairs_of_faults(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
@@ -142,9 +161,12 @@ static void pairs_of_faults(struct sweep *s, const struct bench_options *scenari
 }
 
 static struct bench_fault random_fault(struct prng *p) {
+    static const uint64_t range[NET_COUNTERS] = {
+        [NET_COUNTS_WRITES] = 40, [NET_COUNTS_EVENTS] = 300, [NET_COUNTS_READS] = 600};
     struct bench_fault f = {.kind = (enum net_fault_kind)prng_below(p, NET_FAULT_KINDS)};
-    f.at = 1 + (int)prng_below(p, 40);
-    f.by = f.kind == NET_PAUSE ? 1 + (int)prng_below(p, prng_below(p, 2) ? 30 : 1200) : 0;
+    int by = net_fault_by(f.kind, 0);
+    f.at = 1 + (int)prng_below(p, range[net_fault_counter(f.kind)]);
+    f.by = by > 0 ? 1 + (int)prng_below(p, prng_below(p, 2) ? 30 : 1200) : 0;
     return f;
 }
 
@@ -285,12 +307,17 @@ static void discard(void *ctx, const char *line, size_t len) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {
-        {"scenario", required_argument, NULL, 'c'}, {"faults", no_argument, NULL, 'f'},
-        {"pairs", no_argument, NULL, 'p'},          {"twice", no_argument, NULL, 't'},
-        {"seeds", required_argument, NULL, 'n'},    {"seed", required_argument, NULL, 's'},
-        {"jobs", required_argument, NULL, 'j'},     {"fault", required_argument, NULL, 'x'},
-        {"kind", required_argument, NULL, 'k'},     {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"scenario", required_argument, NULL, 'c'},
+                                            {"faults", no_argument, NULL, 'f'},
+                                            {"pairs", no_argument, NULL, 'p'},
+                                            {"twice", no_argument, NULL, 't'},
+                                            {"seeds", required_argument, NULL, 'n'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"jobs", required_argument, NULL, 'j'},
+                                            {"fault", required_argument, NULL, 'x'},
+                                            {"kind", required_argument, NULL, 'k'},
+                                            {"all", no_argument, NULL, 'a'},
+                                            {NULL, 0, NULL, 0}};
     struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1};
     self = argv[0];
     if (getenv("CNI_IAM_BENCH_LOG")) {
@@ -302,6 +329,8 @@ int main(int argc, char **argv) {
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'c')
             s.scenario = optarg;
+        else if (c == 'a')
+            s.whole = true;
         else if (c == 'k')
             s.kind = optarg;
         else if (c == 'f')
