@@ -3,9 +3,10 @@
  *
  *   --scenario NAME   one of them, or all (default)
  *   --faults          every single fault at every call that changes something, of migration and deletion, and at some
- *                     of the reads and events; with --all at each of them
+ *                     of the reads and events; with --all at each of them, and lists of every age
  *   --kind KIND       of those, this kind only
- *   --pairs           every pair of faults
+ *   --pairs           every pair of faults too, both in the migration or both in the deletion
+ *   --phase NAME      migration or deletion: faults (the first of a pair) in this one only
  *   --seeds N         N random swarms; --seed S the one of that seed, with its trace
  *   --twice           each run again: the same seed has to be the same run
  *   --jobs J          processes (default: the cores)
@@ -18,12 +19,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/explore.h"
 #include "bench/run.h"
 #include "platform/base/log.h"
 #include "platform/base/random.h"
 #include "platform/base/str.h"
 
 #define WAITS "\"rollout\":{\"proofSeconds\":10,\"settleSeconds\":5,\"progressDeadlineSeconds\":300}"
+#define IDLE_MS (60 * 60 * 1000) /* of a scenario in which nothing goes wrong */
 #define AUTOMATIC "{" WAITS ",\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":60}}"
 
 static const struct bench_options scenarios[] = {
@@ -97,6 +100,7 @@ struct sweep {
     uint64_t seed;
     struct bench_fault fault[2];
     int nfaults;
+    enum explore_phase phase;
     int job, jobs;
     long counter;
 };
@@ -105,30 +109,52 @@ static bool mine(struct sweep *s) {
     return s->counter++ % s->jobs == s->job;
 }
 
-static int writes_of(const struct bench_options *o) {
-    struct bench_result r;
-    bench_run(o, &r);
-    return r.writes;
+static bool is_asked_for(const struct sweep *s, enum net_fault_kind kind) {
+    return !s->kind || str_eq(s->kind, net_fault_name(kind));
 }
 
-static bool is_asked_for(const struct sweep *s, int kind) {
-    return !s->kind || str_eq(s->kind, net_fault_name((enum net_fault_kind)kind));
+static void explore_with(const struct sweep *s, const struct bench_options *scenario, int depth,
+                         bool (*has)(enum net_fault_kind kind), struct totals *t) {
+    struct explore_totals found = {0};
+    struct explore_options e = {.scenario = scenario,
+                                .depth = depth,
+                                .phase = s->phase,
+                                .job = s->job,
+                                .jobs = s->jobs,
+                                .twice = twice,
+                                .failed = tell_failure};
+    bool any = false;
+    for (int k = 0; k < NET_FAULT_KINDS; k++) {
+        e.kinds[k] = has((enum net_fault_kind)k) && is_asked_for(s, (enum net_fault_kind)k);
+        any = any || e.kinds[k];
+    }
+    if (any)
+        explore(&e, &found);
+    t->runs += found.runs;
+    t->violations += found.violations;
 }
 
-/* The i-th `by` of a kind; a whole sweep of old lists goes back version by version. */
-static int nth_by(const struct sweep *s, enum net_fault_kind kind, int i) {
-    if (s->whole && kind == NET_STALE_LIST)
-        return i < STALE_VERSIONS_MAX ? i + 1 : 0;
-    return net_fault_by(kind, i);
+/* Pairs are of what the network, the servers and a crash do to one call. */
+static bool is_plain(enum net_fault_kind kind) {
+    return kind <= NET_CRASH_AFTER;
 }
 
-static void faults_of_kind(struct sweep *s, const struct bench_options *scenario, enum net_fault_kind kind,
+static bool is_of_a_write(enum net_fault_kind kind) {
+    return net_fault_counter(kind) == NET_COUNTS_WRITES && kind != NET_PAUSE;
+}
+
+static bool is_pause(enum net_fault_kind kind) {
+    return kind == NET_PAUSE;
+}
+
+/* Events and reads, and lists of every age: each run from its beginning. */
+static void faults_in_full(struct sweep *s, const struct bench_options *scenario, enum net_fault_kind kind,
                            const int *counts, struct totals *t) {
-    int last = counts[net_fault_counter(kind)];
-    int step = net_fault_counter(kind) == NET_COUNTS_WRITES || s->whole ? 1 : 1 + last / SPARSE_POINTS;
+    int last = counts[net_fault_counter(kind)], ages = kind == NET_STALE_LIST ? STALE_VERSIONS_MAX : 1;
+    int step = kind == NET_STALE_LIST || s->whole ? 1 : 1 + last / SPARSE_POINTS;
     for (int at = 1; at <= last; at += step)
-        for (int i = 0; i == 0 || nth_by(s, kind, i) > 0; i++) {
-            struct bench_fault f = {.kind = kind, .at = at, .by = nth_by(s, kind, i)};
+        for (int by = 1; by <= ages; by++) {
+            struct bench_fault f = {.kind = kind, .at = at, .by = kind == NET_STALE_LIST ? by : 0};
             struct bench_options o = *scenario;
             o.faults = &f;
             o.nfaults = 1;
@@ -137,27 +163,23 @@ static void faults_of_kind(struct sweep *s, const struct bench_options *scenario
         }
 }
 
-static void single_faults(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
+static void faults_of(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
+    struct bench_options two = *scenario;
     struct bench_result r;
+    two.replicas = 2;
+    if (s->pairs) {
+        explore_with(s, scenario, 2, is_plain, t);
+        return;
+    }
+    explore_with(s, scenario, 1, is_of_a_write, t);
+    explore_with(s, &two, 1, is_pause, t);
     bench_run(scenario, &r);
-    for (int kind = 0; kind < NET_FAULT_KINDS; kind++)
-        if (is_asked_for(s, kind))
-            faults_of_kind(s, scenario, (enum net_fault_kind)kind, r.counts, t);
-}
-
-static void pairs_of_faults(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
-    int writes = writes_of(scenario);
-    for (int first = 0; first < NET_FAULT_KINDS * writes; first++)
-        for (int second = first + 1; second < NET_FAULT_KINDS * writes; second++) {
-            struct bench_fault f[2] = {
-                {(enum net_fault_kind)(first % NET_FAULT_KINDS), 1 + first / NET_FAULT_KINDS, 0},
-                {(enum net_fault_kind)(second % NET_FAULT_KINDS), 1 + second / NET_FAULT_KINDS, 0}};
-            struct bench_options o = *scenario;
-            o.faults = f;
-            o.nfaults = 2;
-            if (f[0].at != f[1].at && mine(s))
-                one(&o, t);
-        }
+    for (int k = 0; k < NET_FAULT_KINDS; k++) {
+        enum net_fault_kind kind = (enum net_fault_kind)k;
+        bool whole_lists = kind == NET_STALE_LIST && s->whole;
+        if (is_asked_for(s, kind) && (net_fault_counter(kind) != NET_COUNTS_WRITES || whole_lists))
+            faults_in_full(s, scenario, kind, r.counts, t);
+    }
 }
 
 static struct bench_fault random_fault(struct prng *p) {
@@ -199,12 +221,12 @@ static void sweep(struct sweep *s, struct totals *t) {
         o.seed = 1;
         if (s->scenario && !str_eq(s->scenario, o.scenario))
             continue;
+        struct bench_options once = o;
+        once.rest_ms = IDLE_MS;
         if (mine(s))
-            one(&o, t);
-        if (s->faults)
-            single_faults(s, &o, t);
-        if (s->pairs)
-            pairs_of_faults(s, &o, t);
+            one(&once, t);
+        if (s->faults || s->pairs)
+            faults_of(s, &o, t);
     }
     for (long n = 0; n < s->seeds; n++)
         if (mine(s))
@@ -254,8 +276,8 @@ static bool parse_fault(struct sweep *s, const char *text) {
 
 static int usage(void) {
     fprintf(stderr,
-            "usage: %s [--scenario NAME] [--faults] [--pairs] [--twice] [--seeds N] [--seed S] [--fault KIND@N] "
-            "[--jobs J]\n",
+            "usage: %s [--scenario NAME] [--faults | --pairs] [--phase migration|deletion] [--twice] [--seeds N] "
+            "[--seed S] [--fault KIND@N[/BY]] [--kind KIND] [--all] [--jobs J]\n",
             self);
     fprintf(stderr, "scenarios:");
     for (size_t i = 0; i < SCENARIOS; i++)
@@ -313,6 +335,7 @@ int main(int argc, char **argv) {
                                             {"twice", no_argument, NULL, 't'},
                                             {"seeds", required_argument, NULL, 'n'},
                                             {"seed", required_argument, NULL, 's'},
+                                            {"phase", required_argument, NULL, 'h'},
                                             {"jobs", required_argument, NULL, 'j'},
                                             {"fault", required_argument, NULL, 'x'},
                                             {"kind", required_argument, NULL, 'k'},
@@ -345,6 +368,10 @@ int main(int argc, char **argv) {
             s.have_seed = true, s.seed = (uint64_t)number(optarg);
         else if (c == 'j')
             s.jobs = (int)number(optarg);
+        else if (c == 'h' && str_eq(optarg, "migration"))
+            s.phase = EXPLORE_MIGRATION;
+        else if (c == 'h' && str_eq(optarg, "deletion"))
+            s.phase = EXPLORE_DELETION;
         else if (c != 'x' || !parse_fault(&s, optarg))
             return usage();
     }

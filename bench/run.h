@@ -24,6 +24,16 @@ struct bench_fault {
     int at, by; /* net.h */
 };
 
+/*
+ * Asked at each call that changes something, before the fault of that number would happen. true: this is a process that
+ * was forked here, and *fault happens now; it ends when bench_run has returned. false: the run goes on as it was.
+ */
+struct bench_moment {
+    int write; /* its number */
+    bool deleting;
+};
+typedef bool (*bench_branch_fn)(void *arg, const struct bench_moment *m, struct bench_fault *fault);
+
 struct bench_options {
     const char *scenario; /* for people */
     const char *spec;     /* JSON of the binding's spec */
@@ -33,8 +43,11 @@ struct bench_options {
     bool on_delete, ipv6;
     int webhook_misses;
     int64_t enforcement_lag_ms, delay_max_ms;
+    int64_t rest_ms; /* between migration and deletion; 0: four looks at AWS, what was waited for before included */
     const struct bench_fault *faults;
     int nfaults;
+    bench_branch_fn branch; /* NULL: one run, one process */
+    void *branch_arg;
     bool trace; /* writes to standard output */
 };
 

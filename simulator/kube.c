@@ -23,9 +23,27 @@ static struct kube_write world_write(struct sim_kube *k, const char *resource, c
                                .manager = WORLD_MANAGER};
 }
 
+/* Worlds come by the thousand, with the same text. */
+static json *crd_of(const char *yaml) {
+    static json *last;
+    static char *of;
+    struct error err = {0};
+    if (of == NULL || strcmp(of, yaml) != 0) {
+        json_free(last);
+        free(of);
+        of = strdup(yaml);
+        last = kube_yaml_parse(yaml, strlen(yaml), &err);
+        json *refused = last != NULL ? kube_crd_check(last) : NULL;
+        if (of == NULL || last == NULL || refused != NULL) {
+            die("the CRD cannot be used: %s",
+                last == NULL ? err.message : str_or(json_str(refused, "message"), "refused"));
+        }
+    }
+    return json_dup(last);
+}
+
 static void first_objects(struct sim_kube *k, const char *crd_yaml) {
     static const char *const namespaces[] = {"default", "kube-system", "kube-public", "kube-node-lease"};
-    struct error err = {0};
     for (size_t i = 0; i < sizeof namespaces / sizeof namespaces[0]; i++) {
         json *ns = json_object();
         json *m = json_add_object(ns, "metadata");
@@ -37,10 +55,8 @@ static void first_objects(struct sim_kube *k, const char *crd_yaml) {
     if (crd_yaml == NULL) {
         return;
     }
-    json *crd = kube_yaml_parse(crd_yaml, strlen(crd_yaml), &err);
-    json *refused = crd != NULL ? kube_crd_check(crd) : NULL;
-    if (crd == NULL || refused != NULL || !sim_kube_create(k, "customresourcedefinitions", crd)) {
-        die("the CRD cannot be used: %s", crd == NULL ? err.message : str_or(json_str(refused, "message"), "refused"));
+    if (!sim_kube_create(k, "customresourcedefinitions", crd_of(crd_yaml))) {
+        die("the CRD cannot be used: the API server refused it");
     }
 }
 
@@ -50,6 +66,7 @@ struct sim_kube *sim_kube_new(const struct sim_kube_options *o) {
         die("out of memory");
     }
     k->clock = o->clock;
+    k->key_bits = o->key_bits;
     k->issuer = strdup(str_or(o->issuer, "https://kubernetes.default.svc"));
     k->history = calloc(SIM_KUBE_HISTORY_MAX, sizeof k->history[0]);
     if (k->issuer == NULL || k->history == NULL) {

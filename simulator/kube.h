@@ -39,6 +39,7 @@ struct sim_kube_options {
     uint64_t seed;
     const char *issuer;   /* of the tokens: "https://oidc.eks…" */
     const char *crd_yaml; /* text of crd/cniiambindings.yaml; NULL: cniiambindings are stored without a schema */
+    int key_bits;         /* of the key that signs tokens; 0: 2048. Who makes thousands of worlds takes fewer */
 };
 
 struct sim_kube *sim_kube_new(const struct sim_kube_options *o);

@@ -120,6 +120,8 @@ struct sim_kube {
     size_t nlisteners;
     bool bindings_served; /* a CRD is there, or none was asked for */
     EVP_PKEY *key;        /* made when the first token is */
+    int key_bits;         /* 0: as many as an API server has */
+    char key_id[48];
 };
 
 struct kube_version *kube_find(const struct sim_kube *k, enum kube_store store, const char *ns, const char *name);

@@ -106,8 +106,11 @@ struct sim_world *sim_world_new(const struct sim_world_options *o) {
     w->webhook_up = true;
     w->misses_left = o->webhook_misses;
     prng_seed(&w->prng, o->seed);
-    struct sim_kube_options k = {
-        .clock = o->clock, .seed = prng_next(&w->prng), .issuer = SIM_ISSUER_URL, .crd_yaml = o->crd_yaml};
+    struct sim_kube_options k = {.clock = o->clock,
+                                 .seed = prng_next(&w->prng),
+                                 .issuer = SIM_ISSUER_URL,
+                                 .crd_yaml = o->crd_yaml,
+                                 .key_bits = o->key_bits};
     w->kube = sim_kube_new(&k);
     struct sim_aws_options a = {.clock = o->clock,
                                 .seed = prng_next(&w->prng),

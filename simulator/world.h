@@ -31,6 +31,7 @@ struct sim_world_options {
     bool foreign_consumer;      /* an instance on the second node role that is no node of the cluster */
     bool ipv6, on_delete;
     const char *crd_yaml; /* sim_kube_options */
+    int key_bits;         /* sim_kube_options */
 };
 
 struct sim_world;
