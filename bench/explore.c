@@ -44,15 +44,11 @@ static bool is_wanted(const struct explorer *e, bool deleting) {
     return e->o->phase == EXPLORE_BOTH || deleting == (e->o->phase == EXPLORE_DELETION);
 }
 
-static bool is_tried(const struct explorer *e, enum net_fault_kind kind) {
-    if (e->o->kind && strcmp(e->o->kind, net_fault_name(kind)) != 0)
-        return false;
-    return (kind == NET_PAUSE) == e->o->pauses || (e->depth > 0 && e->o->pauses);
-}
-
-/* Forks; true in the child. The parent waits for its end. */
-static bool branches_off(struct explorer *e, const struct bench_moment *m, const struct bench_fault *fault) {
+/* true in the new process, which has that fault. */
+static bool fork_with(struct explorer *e, const struct bench_moment *m, const struct bench_fault *fault) {
     int status = 0;
+    if (e->depth == 0 && e->counter++ % e->o->jobs != e->o->job)
+        return false;
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
@@ -67,20 +63,21 @@ static bool branches_off(struct explorer *e, const struct bench_moment *m, const
     return false;
 }
 
+/* Of a pair each fault lasts as long, or goes back as far, as the first that a sweep tries. */
 static bool branch(void *arg, const struct bench_moment *m, struct bench_fault *fault) {
     struct explorer *e = arg;
     if (!is_wanted(e, m->deleting))
         return false;
-    for (int kind = 0; kind < NET_FAULT_KINDS; kind++)
-        for (int i = 0;
-             is_tried(e, (enum net_fault_kind)kind) && (i == 0 || net_fault_by((enum net_fault_kind)kind, i) > 0);
-             i++) {
-            *fault =
-                (struct bench_fault){(enum net_fault_kind)kind, m->write, net_fault_by((enum net_fault_kind)kind, i)};
-            bool mine = e->depth > 0 || e->counter++ % e->o->jobs == e->o->job;
-            if (mine && branches_off(e, m, fault))
+    for (int k = 0; k < NET_FAULT_KINDS; k++) {
+        enum net_fault_kind kind = (enum net_fault_kind)k;
+        if (!e->o->kinds[k] || net_fault_counter(kind) != NET_COUNTS_WRITES)
+            continue;
+        for (int i = 0; i == 0 || (e->o->depth == 1 && net_fault_by(kind, i) > 0); i++) {
+            *fault = (struct bench_fault){kind, m->write, net_fault_by(kind, i)};
+            if (fork_with(e, m, fault))
                 return true;
         }
+    }
     return false;
 }
 

@@ -2,7 +2,8 @@
  * main.c - cni-iam-bench: scenarios times faults times seeds (tests/sim).
  *
  *   --scenario NAME   one of them, or all (default)
- *   --faults          every single fault at every call that changes something, of migration and deletion
+ *   --faults          every single fault at every call that changes something, of migration and deletion, and at some
+ *                     of the reads and events; with --all at each of them, and lists of every age
  *   --kind KIND       of those, this kind only
  *   --pairs           every pair of faults too, both in the migration or both in the deletion
  *   --phase NAME      migration or deletion: faults (the first of a pair) in this one only
@@ -61,6 +62,9 @@ static const struct bench_options *scenario_named(const char *name) {
 struct totals {
     long runs, violations;
 };
+
+#define SPARSE_POINTS 40 /* of events and reads, unless all are asked for */
+#define STALE_VERSIONS_MAX 128
 
 static const char *self;
 static bool twice, forced; /* forced: one scenario for all seeds */
@@ -144,7 +148,7 @@ static void one(const struct bench_options *o, struct totals *t) {
 
 struct sweep {
     const char *scenario, *kind;
-    bool faults, pairs, have_seed, drawn, no_faults;
+    bool faults, whole, pairs, have_seed, drawn, no_faults;
     long seeds;
     uint64_t seed;
     struct bench_fault fault[FAULTS_MAX];
@@ -158,31 +162,86 @@ static bool mine(struct sweep *s) {
     return s->counter++ % s->jobs == s->job;
 }
 
-/* Every single fault, or every pair too. A pause is of use only where another replica can take over. */
-static void faults_of(const struct sweep *s, const struct bench_options *scenario, struct totals *t) {
-    for (int replicas = 1; replicas <= 2; replicas++) {
-        struct bench_options o = *scenario;
-        struct explore_totals found = {0};
-        struct explore_options e = {.scenario = &o,
-                                    .depth = s->pairs ? 2 : 1,
-                                    .phase = s->phase,
-                                    .kind = s->kind,
-                                    .pauses = replicas == 2,
-                                    .job = s->job,
-                                    .jobs = s->jobs,
-                                    .twice = twice,
-                                    .failed = tell_failure};
-        o.replicas = replicas;
+static bool is_asked_for(const struct sweep *s, enum net_fault_kind kind) {
+    return !s->kind || str_eq(s->kind, net_fault_name(kind));
+}
+
+static void explore_with(const struct sweep *s, const struct bench_options *scenario, int depth,
+                         bool (*has)(enum net_fault_kind kind), struct totals *t) {
+    struct explore_totals found = {0};
+    struct explore_options e = {.scenario = scenario,
+                                .depth = depth,
+                                .phase = s->phase,
+                                .job = s->job,
+                                .jobs = s->jobs,
+                                .twice = twice,
+                                .failed = tell_failure};
+    bool any = false;
+    for (int k = 0; k < NET_FAULT_KINDS; k++) {
+        e.kinds[k] = has((enum net_fault_kind)k) && is_asked_for(s, (enum net_fault_kind)k);
+        any = any || e.kinds[k];
+    }
+    if (any)
         explore(&e, &found);
-        t->runs += found.runs;
-        t->violations += found.violations;
+    t->runs += found.runs;
+    t->violations += found.violations;
+}
+
+/* Pairs are of what the network, the servers and a crash do to one call. */
+static bool is_plain(enum net_fault_kind kind) {
+    return kind <= NET_CRASH_AFTER;
+}
+
+static bool is_of_a_write(enum net_fault_kind kind) {
+    return net_fault_counter(kind) == NET_COUNTS_WRITES && kind != NET_PAUSE;
+}
+
+static bool is_pause(enum net_fault_kind kind) {
+    return kind == NET_PAUSE;
+}
+
+/* Events and reads, and lists of every age: each run from its beginning. */
+static void faults_in_full(struct sweep *s, const struct bench_options *scenario, enum net_fault_kind kind,
+                           const int *counts, struct totals *t) {
+    int last = counts[net_fault_counter(kind)], ages = kind == NET_STALE_LIST ? STALE_VERSIONS_MAX : 1;
+    int step = kind == NET_STALE_LIST || s->whole ? 1 : 1 + last / SPARSE_POINTS;
+    for (int at = 1; at <= last; at += step)
+        for (int by = 1; by <= ages; by++) {
+            struct bench_fault f = {.kind = kind, .at = at, .by = kind == NET_STALE_LIST ? by : 0};
+            struct bench_options o = *scenario;
+            o.faults = &f;
+            o.nfaults = 1;
+            if (mine(s))
+                one(&o, t);
+        }
+}
+
+static void faults_of(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
+    struct bench_options two = *scenario;
+    struct bench_result r;
+    two.replicas = 2;
+    if (s->pairs) {
+        explore_with(s, scenario, 2, is_plain, t);
+        return;
+    }
+    explore_with(s, scenario, 1, is_of_a_write, t);
+    explore_with(s, &two, 1, is_pause, t);
+    bench_run(scenario, &r);
+    for (int k = 0; k < NET_FAULT_KINDS; k++) {
+        enum net_fault_kind kind = (enum net_fault_kind)k;
+        bool whole_lists = kind == NET_STALE_LIST && s->whole;
+        if (is_asked_for(s, kind) && (net_fault_counter(kind) != NET_COUNTS_WRITES || whole_lists))
+            faults_in_full(s, scenario, kind, r.counts, t);
     }
 }
 
 static struct bench_fault random_fault(struct prng *p) {
+    static const uint64_t range[NET_COUNTERS] = {
+        [NET_COUNTS_WRITES] = 40, [NET_COUNTS_EVENTS] = 300, [NET_COUNTS_READS] = 600};
     struct bench_fault f = {.kind = (enum net_fault_kind)prng_below(p, NET_FAULT_KINDS)};
-    f.at = 1 + (int)prng_below(p, 40);
-    f.by = f.kind == NET_PAUSE ? 1 + (int)prng_below(p, prng_below(p, 2) ? 30 : 1200) : 0;
+    int by = net_fault_by(f.kind, 0);
+    f.at = 1 + (int)prng_below(p, range[net_fault_counter(f.kind)]);
+    f.by = by > 0 ? 1 + (int)prng_below(p, prng_below(p, 2) ? 30 : 1200) : 0;
     return f;
 }
 
@@ -272,8 +331,9 @@ static bool parse_fault(struct sweep *s, const char *text) {
 
 static int usage(void) {
     fprintf(stderr,
-            "usage: %s [--scenario NAME] [--faults | --pairs] [--kind KIND] [--phase migration|deletion] [--twice]\n"
-            "       [--seeds N] [--seed S] [--drawn] [--fault KIND@N | --fault none] [--replicas N] [--jobs J]\n",
+            "usage: %s [--scenario NAME] [--faults [--all] | --pairs] [--kind KIND] [--phase migration|deletion] "
+            "[--twice]\n"
+            "       [--seeds N] [--seed S] [--drawn] [--fault KIND@N[/BY] | --fault none] [--replicas N] [--jobs J]\n",
             self);
     fprintf(stderr, "scenarios:");
     for (size_t i = 0; i < SCENARIOS; i++)
@@ -337,6 +397,7 @@ int main(int argc, char **argv) {
                                             {"phase", required_argument, NULL, 'h'},
                                             {"replicas", required_argument, NULL, 'r'},
                                             {"drawn", no_argument, NULL, 'd'},
+                                            {"all", no_argument, NULL, 'a'},
                                             {NULL, 0, NULL, 0}};
     struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1};
     self = argv[0];
@@ -349,6 +410,8 @@ int main(int argc, char **argv) {
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'c')
             s.scenario = optarg;
+        else if (c == 'a')
+            s.whole = true;
         else if (c == 'k')
             s.kind = optarg;
         else if (c == 'f')

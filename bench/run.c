@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bench/state.h"
@@ -19,16 +18,15 @@
 #define GOAL_LOOK_MS 500
 #define GOAL_HOLDS_MS 90000   /* longer than one look at AWS: what an operator finds out after its start included */
 #define QUIET_MS (150 * 1000) /* next to GOAL_HOLDS_MS: four looks at AWS */
-#define BENCH_REPLICAS_MAX 2
 #define AUDIT_INTERVAL_MS 60000
+#define BENCH_REPLICAS_MAX 2
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
 #define SECRET_KEY "canary/of+the/secret+access/key" /* S10: looked for in all that the operators let out */
 #define KUBE_TOKEN "canary-of-the-kubeconfig-token"
-#define STATE_FILE_MAX ((size_t)64 * 1024 * 1024)
 
 extern const char bench_crd_yaml[];
 
-/* One replica with what a process has: connections, an operator. */
+/* One replica with what a process has: connections, a state file, an operator. */
 struct replica {
     struct run *run;
     int process;
@@ -240,23 +238,37 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
     return false;
 }
 
-/* S13: nothing to do, nothing written; and AWS is looked at once an interval. */
-static bool rest(struct run *r, const char *when) {
-    int64_t quiet = r->o->rest_ms ? r->o->rest_ms : QUIET_MS, end = virtual_now_ms() + quiet;
-    int64_t looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster");
-    int before = net_writes(NULL), nfaults;
+static int faults_hit(void) {
+    int n, hit = 0;
+    const struct net_fault *faults = net_faults(&n);
+    for (int i = 0; i < n; i++)
+        hit += faults[i].hit;
+    return hit;
+}
+
+static void judge_silence(struct run *r, int before, int64_t looks, int64_t quiet, const char *when) {
     const char **lines;
+    int after = net_writes(&lines), nfaults;
     (void)net_faults(&nfaults);
-    while (virtual_loop_step(end))
-        if (one_is_lost(r) || sim_checker_violations(r->checker))
-            break;
-    int after = net_writes(&lines);
     if (after != before)
         fail(r, "S13: %d writes in %lld s at rest %s, the first: %s", after - before, (long long)quiet / 1000, when,
              lines[before]);
-    looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster") - looks;
     if (nfaults == 0 && looks > quiet / AUDIT_INTERVAL_MS + 1) /* an unknown outcome is watched closely (S6c) */
         fail(r, "S13: AWS was looked at %lld times in %lld s", (long long)looks, (long long)quiet / 1000);
+}
+
+/* S13: nothing to do, nothing written; and AWS is looked at once an interval. Where a fault falls into the rest, another. */
+static bool rest(struct run *r, const char *when) {
+    int64_t quiet = r->o->rest_ms ? r->o->rest_ms : QUIET_MS, end = virtual_now_ms() + quiet;
+    int64_t looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster");
+    int before = net_writes(NULL), hit = faults_hit();
+    while (virtual_loop_step(end))
+        if (one_is_lost(r) || sim_checker_violations(r->checker))
+            break;
+    looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster") - looks;
+    if (faults_hit() > hit)
+        return judged(r) && run_until(r, goal_migrated, "migrated again") && rest(r, when);
+    judge_silence(r, before, looks, quiet, when);
     return judged(r) && !r->out->failure[0];
 }
 
@@ -317,20 +329,6 @@ static void write_file(const char *path, const char *text) {
         die("bench: can not write %s", path);
 }
 
-static void prepare_replicas(struct run *r) {
-    bool pauses = false;
-    for (int i = 0; i < r->o->nfaults; i++)
-        pauses = pauses || r->o->faults[i].kind == NET_PAUSE;
-    r->nreplicas = r->o->replicas > 0 ? r->o->replicas : pauses ? 2 : 1;
-    if (r->nreplicas > BENCH_REPLICAS_MAX)
-        die("bench: more than %d replicas", BENCH_REPLICAS_MAX);
-    for (int i = 0; i < r->nreplicas; i++) {
-        r->replicas[i].run = r;
-        r->replicas[i].process = i;
-        r->replicas[i].state = bench_state_new(i);
-    }
-}
-
 static void config_path(const struct run *r, char path[128]) {
     snprintf(path, 128, "%s/config", bench_state_directory(r->replicas[0].state));
 }
@@ -345,6 +343,20 @@ static void write_config(const struct run *r) {
     setenv("KUBECONFIG", path, 1);
 }
 
+static void prepare_replicas(struct run *r) {
+    bool pauses = false;
+    for (int i = 0; i < r->o->nfaults; i++)
+        pauses = pauses || r->o->faults[i].kind == NET_PAUSE;
+    r->nreplicas = r->o->replicas > 0 ? r->o->replicas : pauses ? 2 : 1;
+    if (r->nreplicas > BENCH_REPLICAS_MAX)
+        die("bench: more than %d replicas", BENCH_REPLICAS_MAX);
+    for (int i = 0; i < r->nreplicas; i++) {
+        r->replicas[i].run = r;
+        r->replicas[i].process = i;
+        r->replicas[i].state = bench_state_new(i);
+    }
+}
+
 static void prepare_environment(struct run *r) {
     prepare_replicas(r);
     write_config(r);
@@ -354,39 +366,6 @@ static void prepare_environment(struct run *r) {
     setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
     setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
-}
-
-/* --- S10: what is let out --- */
-
-static void on_log_line(void *ctx, const char *line, size_t len) {
-    sim_checker_let_out(((struct run *)ctx)->checker, "the log", line, len);
-}
-
-static void discard_line(void *ctx, const char *line, size_t len) {
-    (void)ctx, (void)line, (void)len;
-}
-
-static void check_file(struct run *r, const struct bench_state *state, const char *suffix) {
-    char path[160];
-    struct stat st;
-    (void)snprintf(path, sizeof path, "%s%s", bench_state_path(state), suffix);
-    FILE *f = fopen(path, "rb");
-    if (f && fstat(fileno(f), &st) == 0 && st.st_size > 0 && (size_t)st.st_size <= STATE_FILE_MAX) {
-        char *text = malloc((size_t)st.st_size);
-        size_t n = text ? fread(text, 1, (size_t)st.st_size, f) : 0;
-        sim_checker_let_out(r->checker, "the state file", text, n);
-        free(text);
-    }
-    if (f)
-        (void)fclose(f);
-}
-
-static void check_files(struct run *r) {
-    for (int i = 0; i < r->nreplicas; i++) {
-        check_file(r, r->replicas[i].state, "");
-        check_file(r, r->replicas[i].state, "-wal");
-    }
-    judged(r);
 }
 
 static void remove_environment(struct run *r) {
@@ -410,6 +389,26 @@ static void on_write(void *arg, const char *what) {
         bench_state_take_copy(r->replicas[i].state);
     write_config(r);
     net_add_fault(fault.kind, fault.at, fault.by);
+}
+
+/* --- S10: what is let out --- */
+
+static void on_log_line(void *ctx, const char *line, size_t len) {
+    sim_checker_let_out(((struct run *)ctx)->checker, "the log", line, len);
+}
+
+static void discard_line(void *ctx, const char *line, size_t len) {
+    (void)ctx, (void)line, (void)len;
+}
+
+static void on_state_bytes(void *arg, const char *bytes, size_t n) {
+    sim_checker_let_out(((struct run *)arg)->checker, "the state file", bytes, n);
+}
+
+static void check_files(struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        bench_state_read(r->replicas[i].state, on_state_bytes, r);
+    judged(r);
 }
 
 static void make_world(struct run *r) {
@@ -457,6 +456,8 @@ static void measure(struct run *r) {
     struct bench_result *out = r->out;
     out->writes = net_writes(&lines);
     out->calls = net_calls();
+    for (int i = 0; i < NET_COUNTERS; i++)
+        out->counts[i] = net_count((enum net_counter)i);
     out->virtual_ms = virtual_now_ms();
     struct buf text;
     buf_init(&text, (size_t)4 << 20);

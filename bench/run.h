@@ -57,6 +57,7 @@ struct bench_result {
     int violations;
     int migration_writes, writes; /* calls that change something; the second with the deletion's */
     int64_t calls, virtual_ms, trace_hash;
+    int counts[NET_COUNTERS]; /* what faults can be at */
     bool faults_met;
 };
 

@@ -11,10 +11,11 @@
 #include "platform/store/sqlite_store.h"
 
 #define COPY_BYTES 65536
+#define STATE_FILE_MAX (64 * 1024 * 1024) /* larger ones are not read */
 
 struct bench_state {
-    char dir[64], path[96];
     int replica;
+    char dir[64], path[96];
     struct sqlite_store *store; /* NULL: no operator runs */
 };
 
@@ -66,8 +67,20 @@ void bench_state_close(struct bench_state *s) {
     s->store = NULL;
 }
 
-const char *bench_state_path(const struct bench_state *s) {
-    return s->path;
+void bench_state_read(const struct bench_state *s, void (*each)(void *arg, const char *bytes, size_t n), void *arg) {
+    for (size_t i = 0; i < SUFFIXES; i++) {
+        char path[120];
+        struct stat st;
+        snprintf(path, sizeof path, "%s%s", s->path, suffixes[i]);
+        FILE *f = fopen(path, "rb");
+        bool whole = f && fstat(fileno(f), &st) == 0 && st.st_size > 0 && st.st_size <= STATE_FILE_MAX;
+        char *bytes = whole ? malloc((size_t)st.st_size) : NULL;
+        if (bytes)
+            each(arg, bytes, fread(bytes, 1, (size_t)st.st_size, f));
+        free(bytes);
+        if (f)
+            fclose(f);
+    }
 }
 
 const char *bench_state_directory(const struct bench_state *s) {

@@ -67,7 +67,7 @@ void leader_judges(struct sim_checker *c, const struct call *k) {
 void leader_heard(struct sim_checker *c, const struct call *k, int status, const char *body) {
     bool swap = call_is_kube(k, "PATCH", "cniiambindings", "status") && status == 200 &&
                 json_str(k->body, "metadata.resourceVersion");
-    bool later = is_destructive(k) && status == 400 && body && strstr(body, "Throttling");
+    bool later = is_destructive(k) && body && (strstr(body, "Throttling") || strstr(body, "RequestLimitExceeded"));
     if (swap || later)
         c->replicas[k->replica].swapped = true;
 }
