@@ -44,26 +44,39 @@ static bool is_wanted(const struct explorer *e, bool deleting) {
     return e->o->phase == EXPLORE_BOTH || deleting == (e->o->phase == EXPLORE_DELETION);
 }
 
+/* true in the new process, which has that fault. */
+static bool fork_with(struct explorer *e, const struct bench_moment *m, const struct bench_fault *fault) {
+    int status = 0;
+    if (e->depth == 0 && e->counter++ % e->o->jobs != e->o->job)
+        return false;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        e->first_deleting = m->deleting;
+        e->faults[e->depth++] = *fault;
+        return true;
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        die("bench: a process could not be made, or waited for");
+    if (status != 0)
+        tell_death(e, fault, status);
+    return false;
+}
+
+/* Of a pair each fault lasts as long, or goes back as far, as the first that a sweep tries. */
 static bool branch(void *arg, const struct bench_moment *m, struct bench_fault *fault) {
     struct explorer *e = arg;
     if (!is_wanted(e, m->deleting))
         return false;
-    for (int kind = 0; kind < NET_FAULT_KINDS; kind++) {
-        int status = 0;
-        *fault = (struct bench_fault){(enum net_fault_kind)kind, m->write};
-        if (e->depth == 0 && e->counter++ % e->o->jobs != e->o->job)
+    for (int k = 0; k < NET_FAULT_KINDS; k++) {
+        enum net_fault_kind kind = (enum net_fault_kind)k;
+        if (!e->o->kinds[k] || net_fault_counter(kind) != NET_COUNTS_WRITES)
             continue;
-        fflush(stdout);
-        pid_t child = fork();
-        if (child == 0) {
-            e->first_deleting = m->deleting;
-            e->faults[e->depth++] = *fault;
-            return true;
+        for (int i = 0; i == 0 || (e->o->depth == 1 && net_fault_by(kind, i) > 0); i++) {
+            *fault = (struct bench_fault){kind, m->write, net_fault_by(kind, i)};
+            if (fork_with(e, m, fault))
+                return true;
         }
-        if (child < 0 || waitpid(child, &status, 0) != child)
-            die("bench: a process could not be made, or waited for");
-        if (status != 0)
-            tell_death(e, fault, status);
     }
     return false;
 }

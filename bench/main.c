@@ -3,12 +3,16 @@
  *
  *   --scenarios DIR   the folder of the scenarios (scenario.h)
  *   --scenario NAME   one of them, or all (default); faults and swarms: all that are swept
- *   --faults          every single fault at every call that changes something, of migration and deletion
+ *   --faults          every single fault at every call that changes something, of migration and deletion, and at some
+ *                     of the reads and events; with --all at each of them, and lists of every age
+ *   --kind KIND       of those, this kind only
  *   --pairs           every pair of faults too, both in the migration or both in the deletion
  *   --phase NAME      migration or deletion: faults (the first of a pair) in this one only
  *   --seeds N         N random swarms; --seed S the one of that seed, with its trace
- *   --trace           what the operator and everybody else did, call by call
  *   --twice           each run again: the same seed has to be the same run
+ *   --fault KIND@N    with --seed: this fault instead of the seed's, up to four; none: none
+ *   --drawn           with --scenario, --seed and --fault: world, delays and replicas as the seed draws them
+ *   --replicas N      with --scenario and --seed
  *   --jobs J          processes (default: the cores)
  */
 #include <getopt.h>
@@ -27,22 +31,72 @@
 #include "platform/base/str.h"
 
 #define IDLE_MS (60 * 60 * 1000) /* of a scenario in which nothing goes wrong */
+#define FAULTS_MAX 4             /* of one run */
 
 struct totals {
     long runs, violations;
 };
 
+#define SPARSE_POINTS 40 /* of events and reads, unless all are asked for */
+#define STALE_VERSIONS_MAX 128
+
 static const char *self;
-static bool twice;
+static bool twice, forced; /* forced: one scenario for all seeds */
+
+static void tell_faults(const struct bench_options *o, const char *before) {
+    for (int i = 0; i < o->nfaults; i++) {
+        printf("%s%s@%d", before, net_fault_name(o->faults[i].kind), o->faults[i].at);
+        if (o->faults[i].by)
+            printf("/%d", o->faults[i].by);
+    }
+}
+
+static void tell_replay(const struct bench_options *o, const char *what) {
+    printf("  %s: %s", what, self);
+    if (!o->drawn || forced)
+        printf(" --scenario %s", o->scenario);
+    printf(" --seed %llu", (unsigned long long)o->seed);
+    if (o->drawn)
+        printf(" --drawn");
+    else if (o->replicas)
+        printf(" --replicas %d", o->replicas);
+    tell_faults(o, " --fault ");
+    printf(o->nfaults ? "\n" : " --fault none\n");
+}
 
 static void tell_failure(const struct bench_options *o, const struct bench_result *r) {
     printf("%s seed %llu", o->scenario, (unsigned long long)o->seed);
-    for (int i = 0; i < o->nfaults; i++)
-        printf(" %s@%d", net_fault_name(o->faults[i].kind), o->faults[i].at);
-    printf(": %s\n  replay: %s --scenario %s --seed %llu", r->failure, self, o->scenario, (unsigned long long)o->seed);
-    for (int i = 0; i < o->nfaults; i++)
-        printf(" --fault %s@%d", net_fault_name(o->faults[i].kind), o->faults[i].at);
-    printf("\n");
+    tell_faults(o, " ");
+    printf(": %s\n", r->failure);
+    tell_replay(o, "replay");
+    fflush(stdout);
+}
+
+static bool fails_alike(const struct bench_options *o, const struct bench_result *as) {
+    struct bench_result r;
+    size_t id = strcspn(as->failure, ":");
+    bench_run(o, &r);
+    return r.failure[0] && strcspn(r.failure, ":") == id && strncmp(r.failure, as->failure, id) == 0;
+}
+
+/* Leaves out every fault without which the same invariant breaks. */
+static void minimise(const struct bench_options *o, const struct bench_result *r) {
+    struct bench_fault fewer[FAULTS_MAX];
+    struct bench_options less = *o;
+    memcpy(fewer, o->faults, (size_t)o->nfaults * sizeof *fewer);
+    less.faults = fewer;
+    less.trace = false;
+    for (int i = 0; i < less.nfaults;) {
+        struct bench_fault left_out = fewer[i];
+        memmove(&fewer[i], &fewer[i + 1], (size_t)(less.nfaults - i - 1) * sizeof *fewer);
+        less.nfaults--;
+        if (fails_alike(&less, r))
+            continue;
+        memmove(&fewer[i + 1], &fewer[i], (size_t)(less.nfaults - i) * sizeof *fewer);
+        fewer[i++] = left_out;
+        less.nfaults++;
+    }
+    tell_replay(&less, "the least of it");
     fflush(stdout);
 }
 
@@ -59,18 +113,20 @@ static void one(const struct bench_options *o, struct totals *t) {
     if (r.failure[0]) {
         t->violations++;
         tell_failure(o, &r);
+        if (o->nfaults > 0)
+            minimise(o, &r);
     }
 }
 
 /* --- sweeps: job j of n takes every n-th run --- */
 
 struct sweep {
-    const char *directory, *scenario;
-    bool faults, pairs, have_seed, trace;
+    const char *directory, *scenario, *kind;
+    bool faults, whole, pairs, have_seed, drawn, no_faults;
     long seeds;
     uint64_t seed;
-    struct bench_fault fault[2];
-    int nfaults;
+    struct bench_fault fault[FAULTS_MAX];
+    int nfaults, replicas;
     enum explore_phase phase;
     int job, jobs;
     long counter;
@@ -80,17 +136,27 @@ static bool mine(struct sweep *s) {
     return s->counter++ % s->jobs == s->job;
 }
 
-/* depth 1: every single fault; 2: every pair of them. */
-static void faults_of(const struct sweep *s, const struct bench_options *scenario, struct totals *t) {
+static bool is_asked_for(const struct sweep *s, enum net_fault_kind kind) {
+    return !s->kind || str_eq(s->kind, net_fault_name(kind));
+}
+
+static void explore_with(const struct sweep *s, const struct bench_options *scenario, int depth,
+                         bool (*has)(enum net_fault_kind kind), struct totals *t) {
     struct explore_totals found = {0};
     struct explore_options e = {.scenario = scenario,
-                                .depth = s->pairs ? 2 : 1,
+                                .depth = depth,
                                 .phase = s->phase,
                                 .job = s->job,
                                 .jobs = s->jobs,
                                 .twice = twice,
                                 .failed = tell_failure};
-    explore(&e, &found);
+    bool any = false;
+    for (int k = 0; k < NET_FAULT_KINDS; k++) {
+        e.kinds[k] = has((enum net_fault_kind)k) && is_asked_for(s, (enum net_fault_kind)k);
+        any = any || e.kinds[k];
+    }
+    if (any)
+        explore(&e, &found);
     t->runs += found.runs;
     t->violations += found.violations;
 }
@@ -105,23 +171,87 @@ static const struct scenario *swept(uint64_t any) {
     die("bench: no scenario is swept");
 }
 
-/* A world, delays and up to four faults, all of the seed. */
-static void swarm(struct sweep *s, uint64_t seed, struct totals *t) {
+/* Pairs are of what the network, the servers and a crash do to one call. */
+static bool is_plain(enum net_fault_kind kind) {
+    return kind <= NET_CRASH_AFTER;
+}
+
+static bool is_of_a_write(enum net_fault_kind kind) {
+    return net_fault_counter(kind) == NET_COUNTS_WRITES && kind != NET_PAUSE;
+}
+
+static bool is_pause(enum net_fault_kind kind) {
+    return kind == NET_PAUSE;
+}
+
+/* Events and reads, and lists of every age: each run from its beginning. */
+static void faults_in_full(struct sweep *s, const struct bench_options *scenario, enum net_fault_kind kind,
+                           const int *counts, struct totals *t) {
+    int last = counts[net_fault_counter(kind)], ages = kind == NET_STALE_LIST ? STALE_VERSIONS_MAX : 1;
+    int step = kind == NET_STALE_LIST || s->whole ? 1 : 1 + last / SPARSE_POINTS;
+    for (int at = 1; at <= last; at += step)
+        for (int by = 1; by <= ages; by++) {
+            struct bench_fault f = {.kind = kind, .at = at, .by = kind == NET_STALE_LIST ? by : 0};
+            struct bench_options o = *scenario;
+            o.faults = &f;
+            o.nfaults = 1;
+            if (mine(s))
+                one(&o, t);
+        }
+}
+
+static void faults_of(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
+    struct bench_options two = *scenario;
+    struct bench_result r;
+    two.replicas = 2;
+    if (s->pairs) {
+        explore_with(s, scenario, 2, is_plain, t);
+        return;
+    }
+    explore_with(s, scenario, 1, is_of_a_write, t);
+    explore_with(s, &two, 1, is_pause, t);
+    bench_run(scenario, &r);
+    for (int k = 0; k < NET_FAULT_KINDS; k++) {
+        enum net_fault_kind kind = (enum net_fault_kind)k;
+        bool whole_lists = kind == NET_STALE_LIST && s->whole;
+        if (is_asked_for(s, kind) && (net_fault_counter(kind) != NET_COUNTS_WRITES || whole_lists))
+            faults_in_full(s, scenario, kind, r.counts, t);
+    }
+}
+
+static struct bench_fault random_fault(struct prng *p) {
+    static const uint64_t range[NET_COUNTERS] = {
+        [NET_COUNTS_WRITES] = 40, [NET_COUNTS_EVENTS] = 300, [NET_COUNTS_READS] = 600};
+    struct bench_fault f = {.kind = (enum net_fault_kind)prng_below(p, NET_FAULT_KINDS)};
+    int by = net_fault_by(f.kind, 0);
+    f.at = 1 + (int)prng_below(p, range[net_fault_counter(f.kind)]);
+    f.by = by > 0 ? 1 + (int)prng_below(p, prng_below(p, 2) ? 30 : 1200) : 0;
+    return f;
+}
+
+/* A world, delays, one or two replicas and up to four faults, all of the seed. */
+static struct bench_options draw(const struct sweep *s, uint64_t seed, struct bench_fault f[FAULTS_MAX]) {
     struct prng p;
-    struct bench_fault f[4];
     prng_seed(&p, seed);
     struct bench_options o = swept(prng_next(&p))->options;
     if (s->scenario)
         o = scenario_set_find(s->scenario)->options;
     o.seed = seed;
+    o.drawn = true;
     o.nodes = 1 + (int)prng_below(&p, 6);
     o.enforcement_lag_ms = (int64_t)prng_below(&p, 30000);
     o.delay_max_ms = 1 + (int64_t)prng_below(&p, 300);
-    o.nfaults = (int)prng_below(&p, 5);
+    o.nfaults = (int)prng_below(&p, FAULTS_MAX + 1);
+    o.replicas = 1 + (int)prng_below(&p, 2);
     for (int i = 0; i < o.nfaults; i++)
-        f[i] = (struct bench_fault){(enum net_fault_kind)prng_below(&p, NET_FAULT_KINDS), 1 + (int)prng_below(&p, 40)};
+        f[i] = random_fault(&p);
     o.faults = f;
-    o.trace = s->trace;
+    return o;
+}
+
+static void swarm(const struct sweep *s, uint64_t seed, struct totals *t) {
+    struct bench_fault f[FAULTS_MAX];
+    struct bench_options o = draw(s, seed, f);
     one(&o, t);
 }
 
@@ -133,7 +263,6 @@ static void sweep(struct sweep *s, struct totals *t) {
         if (s->scenario && !str_eq(s->scenario, o.scenario))
             continue;
         struct bench_options once = o;
-        once.trace = s->trace;
         once.rest_ms = scenario->swept ? IDLE_MS : 0;
         if (mine(s))
             one(&once, t);
@@ -145,20 +274,20 @@ static void sweep(struct sweep *s, struct totals *t) {
             swarm(s, s->seed + (uint64_t)n, t);
 }
 
-/* One run with its trace; --fault as told, else the swarm of that seed. */
+/* One run with its trace: of a scenario, or what the seed draws; with the faults that are told, or those of the seed. */
 static int replay(struct sweep *s) {
     struct totals t = {0};
-    s->trace = true;
-    if (!s->scenario || !s->nfaults) {
-        swarm(s, s->seed, &t);
-    } else {
-        struct bench_options o = scenario_set_find(s->scenario)->options;
-        o.seed = s->seed;
+    struct bench_fault f[FAULTS_MAX];
+    bool drawn = s->drawn || !s->scenario || (s->nfaults == 0 && !s->no_faults);
+    struct bench_options o = drawn ? draw(s, s->seed, f) : scenario_set_find(s->scenario)->options;
+    if (s->nfaults || s->no_faults) {
         o.faults = s->fault;
         o.nfaults = s->nfaults;
-        o.trace = true;
-        one(&o, &t);
     }
+    o.replicas = s->replicas ? s->replicas : o.replicas;
+    o.seed = s->seed;
+    o.trace = true;
+    one(&o, &t);
     printf("runs=%ld violations=%ld\n", t.runs, t.violations);
     return t.violations != 0;
 }
@@ -170,9 +299,16 @@ static int64_t number(const char *text) {
 
 static bool parse_fault(struct sweep *s, const char *text) {
     const char *at = strchr(text, '@');
-    for (int kind = 0; at && kind < NET_FAULT_KINDS && s->nfaults < 2; kind++)
-        if (strncmp(text, net_fault_name((enum net_fault_kind)kind), (size_t)(at - text)) == 0) {
-            s->fault[s->nfaults++] = (struct bench_fault){(enum net_fault_kind)kind, (int)number(at + 1)};
+    if (str_eq(text, "none"))
+        return s->no_faults = true;
+    for (int kind = 0; at && kind < NET_FAULT_KINDS && s->nfaults < FAULTS_MAX; kind++)
+        if (str_has_prefix(text, net_fault_name((enum net_fault_kind)kind)) &&
+            strlen(net_fault_name((enum net_fault_kind)kind)) == (size_t)(at - text)) {
+            const char *by = strchr(at, '/');
+            char digits[16];
+            snprintf(digits, sizeof digits, "%.*s", (int)strcspn(at + 1, "/"), at + 1);
+            s->fault[s->nfaults++] = (struct bench_fault){
+                .kind = (enum net_fault_kind)kind, .at = (int)number(digits), .by = by ? (int)number(by + 1) : 0};
             return true;
         }
     return false;
@@ -180,10 +316,10 @@ static bool parse_fault(struct sweep *s, const char *text) {
 
 static int usage(void) {
     fprintf(stderr,
-            "usage: %s [--scenarios DIR] [--scenario NAME] [--faults | --pairs] [--phase migration|deletion] [--twice] "
-            "[--trace] [--seeds N] "
-            "[--seed S] [--fault KIND@N] "
-            "[--jobs J]\n",
+            "usage: %s [--scenarios DIR] [--scenario NAME] [--faults [--all] | --pairs] [--kind KIND] [--phase "
+            "migration|deletion] "
+            "[--twice]\n"
+            "       [--seeds N] [--seed S] [--drawn] [--fault KIND@N[/BY] | --fault none] [--replicas N] [--jobs J]\n",
             self);
     fprintf(stderr, "scenarios:");
     for (size_t i = 0; i < scenario_set_size(); i++)
@@ -235,13 +371,22 @@ static void discard(void *ctx, const char *line, size_t len) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {
-        {"scenarios", required_argument, NULL, 'd'}, {"scenario", required_argument, NULL, 'c'},
-        {"faults", no_argument, NULL, 'f'},          {"pairs", no_argument, NULL, 'p'},
-        {"twice", no_argument, NULL, 't'},           {"trace", no_argument, NULL, 'v'},
-        {"seeds", required_argument, NULL, 'n'},     {"seed", required_argument, NULL, 's'},
-        {"phase", required_argument, NULL, 'h'},     {"jobs", required_argument, NULL, 'j'},
-        {"fault", required_argument, NULL, 'x'},     {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"scenarios", required_argument, NULL, 'D'},
+                                            {"scenario", required_argument, NULL, 'c'},
+
+                                            {"faults", no_argument, NULL, 'f'},
+                                            {"pairs", no_argument, NULL, 'p'},
+                                            {"twice", no_argument, NULL, 't'},
+                                            {"seeds", required_argument, NULL, 'n'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"jobs", required_argument, NULL, 'j'},
+                                            {"fault", required_argument, NULL, 'x'},
+                                            {"kind", required_argument, NULL, 'k'},
+                                            {"phase", required_argument, NULL, 'h'},
+                                            {"replicas", required_argument, NULL, 'r'},
+                                            {"drawn", no_argument, NULL, 'd'},
+                                            {"all", no_argument, NULL, 'a'},
+                                            {NULL, 0, NULL, 0}};
     struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1, .directory = CNI_IAM_SCENARIOS};
     struct error err = {0};
     self = argv[0];
@@ -252,16 +397,18 @@ int main(int argc, char **argv) {
         log_set_sink(discard, NULL);
     }
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (c == 'd')
+        if (c == 'D')
             s.directory = optarg;
         else if (c == 'c')
             s.scenario = optarg;
+        else if (c == 'a')
+            s.whole = true;
+        else if (c == 'k')
+            s.kind = optarg;
         else if (c == 'f')
             s.faults = true;
         else if (c == 'p')
             s.pairs = true;
-        else if (c == 'v')
-            s.trace = true;
         else if (c == 't')
             twice = true;
         else if (c == 'n')
@@ -270,6 +417,10 @@ int main(int argc, char **argv) {
             s.have_seed = true, s.seed = (uint64_t)number(optarg);
         else if (c == 'j')
             s.jobs = (int)number(optarg);
+        else if (c == 'd')
+            s.drawn = true;
+        else if (c == 'r')
+            s.replicas = (int)number(optarg);
         else if (c == 'h' && str_eq(optarg, "migration"))
             s.phase = EXPLORE_MIGRATION;
         else if (c == 'h' && str_eq(optarg, "deletion"))
@@ -283,5 +434,6 @@ int main(int argc, char **argv) {
     }
     if (optind != argc || s.jobs < 1 || s.jobs > 64 || (s.scenario && !scenario_set_find(s.scenario)))
         return usage();
+    forced = s.scenario != NULL;
     return s.have_seed && !s.seeds ? replay(&s) : run_jobs(&s);
 }

@@ -9,6 +9,7 @@
 #include "bench/teller.h"
 #include "controller/operator.h"
 #include "platform/base/digest.h"
+#include "platform/base/log.h"
 #include "platform/base/str.h"
 #include "simulator/checker.h"
 #include "simulator/virtual/virtual_loop.h"
@@ -19,15 +20,22 @@
 #define GOAL_HOLDS_MS 90000   /* longer than one look at AWS: what an operator finds out after its start included */
 #define QUIET_MS (150 * 1000) /* next to GOAL_HOLDS_MS: four looks at AWS */
 #define AUDIT_INTERVAL_MS 60000
+#define BENCH_REPLICAS_MAX 2
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
 #define OPERATOR_ROLE "cni-iam-operator"
 #define ACCOUNT "arn:aws:iam::111122223333:"
+#define SECRET_KEY "canary/of+the/secret+access/key" /* S10: looked for in all that the operators let out */
+#define KUBE_TOKEN "canary-of-the-kubeconfig-token"
 
 extern const char bench_crd_yaml[];
 
-/* One replica with what a process has: connections, an operator. */
+/* One replica with what a process has: connections, a state file, an operator. */
 struct replica {
-    bool running;
+    struct run *run;
+    int process;
+    bool running, lost; /* lost: it gave up its lease, and ends itself */
+    uint64_t restart_timer;
+    struct bench_state *state;
     struct connection connection;
     struct cni_operator *op;
     struct options options;
@@ -39,11 +47,10 @@ struct run {
     struct sim_world *world;
     struct sim_checker *checker;
     struct teller *teller;
-    struct replica replica;
-    struct bench_state *state;
-    uint64_t seed, restart_timer;
+    struct replica replicas[BENCH_REPLICAS_MAX];
+    int nreplicas;
+    uint64_t seed;
     bool deleting;
-    bool lost; /* the operator gave up its lease: it ends itself */
     int lives;
 };
 
@@ -53,38 +60,33 @@ static bool may_write(void *arg) {
     return operator_may_write(((struct replica *)arg)->op);
 }
 
-static void end_operator(struct run *r) {
-    struct replica *p = &r->replica;
+static void end_operator(struct replica *p) {
     if (!p->running)
         return;
     p->running = false;
     operator_free(p->op);
     p->op = NULL;
-    bench_state_close(r->state);
+    sim_checker_ends(p->run->checker, p->process);
+    bench_state_close(p->state);
     connection_close(&p->connection);
 }
 
 static void start_operator(void *arg);
 
-static void end_and_restart(void *arg) {
-    struct run *r = arg;
+static void end_and_restart(struct replica *p) {
     struct clock c = virtual_clock();
-    end_operator(r);
-    r->restart_timer = c.timer_start(c.ctx, RESTART_AFTER_MS, start_operator, r);
+    end_operator(p);
+    p->lost = false;
+    p->restart_timer = c.timer_start(c.ctx, RESTART_AFTER_MS, start_operator, p);
 }
 
 static void on_lost(void *arg) {
-    struct run *r = arg;
-    r->lost = true; /* not from inside: the process would be gone, we still stand on its stack */
+    struct replica *p = arg;
+    p->lost = true; /* not from inside: the process would be gone, we still stand on its stack */
 }
 
-static void start_operator(void *arg) {
-    struct run *r = arg;
-    struct replica *p = &r->replica;
+static void open_ports(struct replica *p) {
     struct error err;
-    char identity[32];
-    memset(p, 0, sizeof *p);
-    r->restart_timer = 0;
     p->options = (struct options){.cluster_name = "prod",
                                   .region = "us-west-2",
                                   .leader_elect = true,
@@ -96,23 +98,59 @@ static void start_operator(void *arg) {
     struct connection_options co = {.options = &p->options, .component = "bench", .may_write = may_write, .arg = p};
     if (!connection_open(&p->connection, &co, &err))
         die("bench: %s", err.message);
-    bench_state_open(r->state);
+    bench_state_open(p->state);
+}
+
+static void start_operator(void *arg) {
+    struct replica *p = arg;
+    struct run *r = p->run;
+    char identity[32];
+    p->restart_timer = 0;
+    virtual_process(p->process);
+    open_ports(p);
     snprintf(identity, sizeof identity, "operator-%d", ++r->lives);
     struct operator_options oo = {.options = &p->options,
                                   .connection = &p->connection,
-                                  .clock = virtual_clock(),
-                                  .store = bench_state_port(r->state),
+                                  .clock = virtual_process_clock(p->process),
+                                  .store = bench_state_port(p->state),
                                   .identity = identity,
                                   .seed = r->seed + (uint64_t)r->lives,
                                   .lost = on_lost,
-                                  .arg = r};
+                                  .arg = p};
     p->op = operator_new(&oo);
+    sim_checker_begins(r->checker, p->process, identity);
     p->running = true;
     operator_start(p->op);
+    virtual_process(VIRTUAL_WORLD);
 }
 
-static void crash(void *arg) {
-    end_and_restart(arg);
+static void crash(void *arg, int process) {
+    end_and_restart(&((struct run *)arg)->replicas[process]);
+}
+
+static void start_replicas(struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        start_operator(&r->replicas[i]);
+}
+
+static void end_lost(struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        if (r->replicas[i].lost)
+            end_and_restart(&r->replicas[i]);
+}
+
+static bool one_runs(const struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        if (r->replicas[i].running && !r->replicas[i].lost)
+            return true;
+    return false;
+}
+
+static bool one_is_lost(const struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        if (r->replicas[i].lost)
+            return true;
+    return false;
 }
 
 /* --- the world as it is --- */
@@ -152,21 +190,18 @@ static bool judged(struct run *r) {
 /* --- phases --- */
 
 static bool goal_ended(const struct run *r) {
-    return teller_is_done(r->teller) && teller_has_ended(r->teller) && r->replica.running;
+    return teller_is_done(r->teller) && teller_has_ended(r->teller) && one_runs(r);
 }
 
 static bool goal_gone(const struct run *r) {
-    return binding(r) == NULL && teller_is_deleted_done(r->teller) && r->replica.running;
+    return binding(r) == NULL && teller_is_deleted_done(r->teller) && one_runs(r);
 }
 
 static bool run_until(struct run *r, bool (*goal)(const struct run *r), const char *what) {
     int64_t end = virtual_now_ms() + BENCH_VIRTUAL_MAX_MS, look = 0, since = -1;
     while (virtual_now_ms() < end) {
         virtual_loop_step(end);
-        if (r->lost) {
-            r->lost = false;
-            end_and_restart(r);
-        }
+        end_lost(r);
         if (sim_checker_violations(r->checker) || !teller_look(r->teller))
             return judged(r);
         if (virtual_now_ms() < look)
@@ -184,23 +219,37 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
     return false;
 }
 
-/* S13: nothing to do, nothing written; and AWS is looked at once an interval. */
-static bool rest(struct run *r, const char *when) {
-    int64_t quiet = r->o->rest_ms ? r->o->rest_ms : QUIET_MS, end = virtual_now_ms() + quiet;
-    int64_t looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster");
-    int before = net_writes(NULL), nfaults;
+static int faults_hit(void) {
+    int n, hit = 0;
+    const struct net_fault *faults = net_faults(&n);
+    for (int i = 0; i < n; i++)
+        hit += faults[i].hit;
+    return hit;
+}
+
+static void judge_silence(struct run *r, int before, int64_t looks, int64_t quiet, const char *when) {
     const char **lines;
+    int after = net_writes(&lines), nfaults;
     (void)net_faults(&nfaults);
-    while (virtual_loop_step(end))
-        if (r->lost || sim_checker_violations(r->checker))
-            break;
-    int after = net_writes(&lines);
     if (after != before)
         fail(r, "S13: %d writes in %lld s at rest %s, the first: %s", after - before, (long long)quiet / 1000, when,
              lines[before]);
-    looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster") - looks;
     if (nfaults == 0 && looks > quiet / AUDIT_INTERVAL_MS + 1) /* an unknown outcome is watched closely (S6c) */
         fail(r, "S13: AWS was looked at %lld times in %lld s", (long long)looks, (long long)quiet / 1000);
+}
+
+/* S13: nothing to do, nothing written; and AWS is looked at once an interval. Where a fault falls into the rest, another. */
+static bool rest(struct run *r, const char *when) {
+    int64_t quiet = r->o->rest_ms ? r->o->rest_ms : QUIET_MS, end = virtual_now_ms() + quiet;
+    int64_t looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster");
+    int before = net_writes(NULL), hit = faults_hit();
+    while (virtual_loop_step(end))
+        if (one_is_lost(r) || sim_checker_violations(r->checker))
+            break;
+    looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster") - looks;
+    if (faults_hit() > hit)
+        return judged(r) && run_until(r, goal_ended, "where the scenario ends, again") && rest(r, when);
+    judge_silence(r, before, looks, quiet, when);
     return judged(r) && !r->out->failure[0];
 }
 
@@ -238,7 +287,7 @@ static void write_file(const char *path, const char *text) {
 }
 
 static void config_path(const struct run *r, char path[128]) {
-    snprintf(path, 128, "%s/config", bench_state_directory(r->state));
+    snprintf(path, 128, "%s/config", bench_state_directory(r->replicas[0].state));
 }
 
 static void write_config(const struct run *r) {
@@ -246,17 +295,31 @@ static void write_config(const struct run *r) {
     config_path(r, path);
     write_file(path, "apiVersion: v1\nkind: Config\ncurrent-context: sim\n"
                      "clusters: [{name: sim, cluster: {server: \"" NET_KUBE "\"}}]\n"
-                     "users: [{name: sim, user: {token: simulated}}]\n"
+                     "users: [{name: sim, user: {token: " KUBE_TOKEN "}}]\n"
                      "contexts: [{name: sim, context: {cluster: sim, user: sim}}]\n");
     setenv("KUBECONFIG", path, 1);
 }
 
+static void prepare_replicas(struct run *r) {
+    bool pauses = false;
+    for (int i = 0; i < r->o->nfaults; i++)
+        pauses = pauses || r->o->faults[i].kind == NET_PAUSE;
+    r->nreplicas = r->o->replicas > 0 ? r->o->replicas : pauses ? 2 : 1;
+    if (r->nreplicas > BENCH_REPLICAS_MAX)
+        die("bench: more than %d replicas", BENCH_REPLICAS_MAX);
+    for (int i = 0; i < r->nreplicas; i++) {
+        r->replicas[i].run = r;
+        r->replicas[i].process = i;
+        r->replicas[i].state = bench_state_new(i);
+    }
+}
+
 static void prepare_environment(struct run *r) {
-    r->state = bench_state_new();
+    prepare_replicas(r);
     write_config(r);
     setenv("AWS_ENDPOINT_URL", NET_AWS, 1);
     setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY, 1);
-    setenv("AWS_SECRET_ACCESS_KEY", "simulated", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY, 1);
     setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
     setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
@@ -266,7 +329,8 @@ static void remove_environment(struct run *r) {
     char path[128];
     config_path(r, path);
     unlink(path);
-    bench_state_free(r->state);
+    for (int i = 0; i < r->nreplicas; i++)
+        bench_state_free(r->replicas[i].state);
 }
 
 /* --- branches --- */
@@ -278,9 +342,30 @@ static void on_write(void *arg, const char *what) {
     struct bench_moment now = {.write = net_writes(NULL), .deleting = r->deleting};
     if (!r->o->branch || !r->o->branch(r->o->branch_arg, &now, &fault))
         return;
-    bench_state_take_copy(r->state);
+    for (int i = 0; i < r->nreplicas; i++)
+        bench_state_take_copy(r->replicas[i].state);
     write_config(r);
-    net_add_fault(fault.kind, fault.at);
+    net_add_fault(fault.kind, fault.at, fault.by);
+}
+
+/* --- S10: what is let out --- */
+
+static void on_log_line(void *ctx, const char *line, size_t len) {
+    sim_checker_let_out(((struct run *)ctx)->checker, "the log", line, len);
+}
+
+static void discard_line(void *ctx, const char *line, size_t len) {
+    (void)ctx, (void)line, (void)len;
+}
+
+static void on_state_bytes(void *arg, const char *bytes, size_t n) {
+    sim_checker_let_out(((struct run *)arg)->checker, "the state file", bytes, n);
+}
+
+static void check_files(struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        bench_state_read(r->replicas[i].state, on_state_bytes, r);
+    judged(r);
 }
 
 static void settle(int64_t ms) {
@@ -297,19 +382,16 @@ static void make_operator(struct run *r) {
     sim_aws_add_access_key(aws, ACCESS_KEY, r->o->operator_role ? ACCOUNT "role/" OPERATOR_ROLE : ACCOUNT "root");
 }
 
-/* What others did before there was a binding: the checkers begin with what is then so. */
+/* What others did before there was a binding: the judge begins with what is then so. */
 static void make_teller(struct run *r) {
     struct teller_options t = {.story = r->o->story,
                                .world = r->world,
-                               .checker = r->checker,
                                .now_ms = virtual_now_ms,
                                .enforcement_lag_ms = r->o->enforcement_lag_ms,
                                .trace = r->o->trace};
     r->teller = teller_new(&t);
-    sim_checker_excuse(r->checker, true);
     if (teller_start(r->teller))
         settle(r->o->enforcement_lag_ms + 10000);
-    sim_checker_excuse(r->checker, false);
 }
 
 static void make_world(struct run *r) {
@@ -329,19 +411,26 @@ static void make_world(struct run *r) {
     r->world = sim_world_new(&w);
     make_operator(r);
     settle(10000);
-    r->checker = sim_checker_new(r->world);
     make_teller(r);
+    r->checker = sim_checker_new(r->world);
+    sim_checker_secret(r->checker, SECRET_KEY);
+    sim_checker_secret(r->checker, KUBE_TOKEN);
+    if (!getenv("CNI_IAM_BENCH_LOG")) {
+        log_configure(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
+        log_set_sink(on_log_line, r);
+    }
     struct net_options n = {.kube = sim_world_kube(r->world),
                             .aws = sim_world_aws(r->world),
+                            .checker = r->checker,
                             .seed = o->seed,
                             .delay_max_ms = o->delay_max_ms,
                             .crash = crash,
                             .before = on_write,
                             .arg = r};
     net_begin(&n);
-    teller_begin(r->teller);
+    teller_begin(r->teller, r->checker);
     for (int i = 0; i < o->nfaults; i++)
-        net_add_fault(o->faults[i].kind, o->faults[i].at);
+        net_add_fault(o->faults[i].kind, o->faults[i].at, o->faults[i].by);
 }
 
 static void measure(struct run *r) {
@@ -351,6 +440,8 @@ static void measure(struct run *r) {
     struct bench_result *out = r->out;
     out->writes = net_writes(&lines);
     out->calls = net_calls();
+    for (int i = 0; i < NET_COUNTERS; i++)
+        out->counts[i] = net_count((enum net_counter)i);
     out->virtual_ms = virtual_now_ms();
     struct buf text;
     buf_init(&text, (size_t)4 << 20);
@@ -407,11 +498,16 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     prepare_environment(r);
     virtual_loop_begin();
     make_world(r);
-    start_operator(r);
+    start_replicas(r);
     phases(r);
+    check_files(r);
     measure(r);
-    c.timer_stop(c.ctx, r->restart_timer);
-    end_operator(r);
+    for (int i = 0; i < r->nreplicas; i++) {
+        c.timer_stop(c.ctx, r->replicas[i].restart_timer);
+        end_operator(&r->replicas[i]);
+    }
+    if (!getenv("CNI_IAM_BENCH_LOG"))
+        log_set_sink(discard_line, NULL);
     teller_free(r->teller);
     sim_checker_free(r->checker);
     sim_world_free(r->world);

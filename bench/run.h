@@ -3,7 +3,8 @@
  *
  * Model: world, network and operator on one virtual clock, everything drawn from one seed. The operator is the one of
  * controller/operator.h with its real clients for Kubernetes and AWS; only sockets, the clock and the machine are
- * simulated (virtual_loop.h, net.h). A crash takes the operator away in the middle of a call and starts another.
+ * simulated (virtual_loop.h, net.h). A crash takes an operator away in the middle of a call and starts another; of two
+ * replicas one leads and the other waits for the Lease.
  *
  * Ownership: the result is a value.   Errors: a run that does not get where it should says so in `failure`.
  * Bounds: BENCH_VIRTUAL_MAX_MS of virtual time a phase.
@@ -20,7 +21,7 @@
 
 struct bench_fault {
     enum net_fault_kind kind;
-    int at;
+    int at, by; /* net.h */
 };
 
 /*
@@ -41,6 +42,7 @@ struct bench_options {
     const struct story *story; /* what else happens, and how it ends (story.h); NULL: nothing, and migrated */
     uint64_t seed;
     int nodes;
+    int replicas; /* of the operator; 0: two where one of them is paused, else one */
     bool on_delete, ipv6, foreign_consumer;
     bool operator_role; /* the operator is a role that others can deny things to, not root */
     int webhook_misses;
@@ -48,6 +50,7 @@ struct bench_options {
     int64_t rest_ms; /* between migration and deletion; 0: four looks at AWS, what was waited for before included */
     const struct bench_fault *faults;
     int nfaults;
+    bool drawn;             /* all of this comes from the seed */
     bench_branch_fn branch; /* NULL: one run, one process */
     void *branch_arg;
     bool trace; /* writes to standard output */
@@ -58,6 +61,7 @@ struct bench_result {
     int violations;
     int migration_writes, writes; /* calls that change something; the second with the deletion's */
     int64_t calls, virtual_ms, trace_hash;
+    int counts[NET_COUNTERS]; /* what faults can be at */
     bool faults_met;
 };
 

@@ -11,8 +11,10 @@
 #include "platform/store/sqlite_store.h"
 
 #define COPY_BYTES 65536
+#define STATE_FILE_MAX (64 * 1024 * 1024) /* larger ones are not read */
 
 struct bench_state {
+    int replica;
     char dir[64], path[96];
     struct sqlite_store *store; /* NULL: no operator runs */
 };
@@ -22,7 +24,7 @@ static const char *const suffixes[] = {"", "-wal", "-shm"};
 
 static void place(struct bench_state *s) {
     snprintf(s->dir, sizeof s->dir, "/dev/shm/cni-iam-bench-%d", (int)getpid());
-    snprintf(s->path, sizeof s->path, "%s/state.db", s->dir);
+    snprintf(s->path, sizeof s->path, "%s/state-%d.db", s->dir, s->replica);
     if (mkdir(s->dir, 0700) != 0 && errno != EEXIST)
         die("bench: can not make %s", s->dir);
 }
@@ -35,10 +37,11 @@ static void remove_files(const struct bench_state *s) {
     }
 }
 
-struct bench_state *bench_state_new(void) {
+struct bench_state *bench_state_new(int replica) {
     struct bench_state *s = calloc(1, sizeof *s);
     if (!s)
         die("out of memory");
+    s->replica = replica;
     place(s);
     remove_files(s);
     return s;
@@ -62,6 +65,22 @@ void bench_state_close(struct bench_state *s) {
     if (s->store)
         sqlite_store_close(s->store);
     s->store = NULL;
+}
+
+void bench_state_read(const struct bench_state *s, void (*each)(void *arg, const char *bytes, size_t n), void *arg) {
+    for (size_t i = 0; i < SUFFIXES; i++) {
+        char path[120];
+        struct stat st;
+        snprintf(path, sizeof path, "%s%s", s->path, suffixes[i]);
+        FILE *f = fopen(path, "rb");
+        bool whole = f && fstat(fileno(f), &st) == 0 && st.st_size > 0 && st.st_size <= STATE_FILE_MAX;
+        char *bytes = whole ? malloc((size_t)st.st_size) : NULL;
+        if (bytes)
+            each(arg, bytes, fread(bytes, 1, (size_t)st.st_size, f));
+        free(bytes);
+        if (f)
+            fclose(f);
+    }
 }
 
 const char *bench_state_directory(const struct bench_state *s) {

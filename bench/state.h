@@ -1,7 +1,7 @@
 /*
  * state.h - the state file of a run: the product's sqlite store, in a file that a forked run can take a copy of.
  *
- * Model: operators of one run come and go and share one file, as those of one node do. When a run goes on in a second
+ * Model: the lives of one replica share one file, as those of one pod do. When a run goes on in a second
  * process (run.h, branches), that one copies the file and forgets the connection it inherited: sqlite forbids its use
  * on both sides of a fork, closing it included.
  *
@@ -13,7 +13,7 @@
 #include "platform/port/store.h"
 
 struct bench_state;
-struct bench_state *bench_state_new(void);
+struct bench_state *bench_state_new(int replica);
 void bench_state_free(struct bench_state *s);
 void bench_state_open(struct bench_state *s); /* an operator starts */
 void bench_state_close(struct bench_state *s);
@@ -21,6 +21,8 @@ void bench_state_close(struct bench_state *s);
 struct store bench_state_port(struct bench_state *s);
 /* In a process that was forked while the state was open, or not. */
 void bench_state_take_copy(struct bench_state *s);
+/* All bytes of its files, one file at a time. */
+void bench_state_read(const struct bench_state *s, void (*each)(void *arg, const char *bytes, size_t n), void *arg);
 const char *bench_state_directory(const struct bench_state *s); /* of this process, for other files of the run */
 
 #endif

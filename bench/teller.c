@@ -20,8 +20,9 @@ struct teller {
     struct teller_options o;
     const struct story *story;
     struct sim_others *others;
-    size_t next;    /* step */
-    int64_t due_ms; /* of the next step, once its moment has come; -1 before */
+    struct sim_checker *checker; /* NULL: it did not begin yet */
+    size_t next;                 /* step */
+    int64_t due_ms;              /* of the next step, once its moment has come; -1 before */
     int64_t look_ms;
     bool begun, deleting;
     int writes_seen; /* by the next step */
@@ -138,17 +139,17 @@ static bool excuse_ends(struct teller *t) {
     if (t->o.trace)
         printf("      repaired in %.1f s\n", (double)(t->bad_ms - t->broken_ms) / 1000.0);
     t->breaker = NULL;
-    sim_checker_excuse(t->o.checker, false);
+    sim_checker_excuse(t->checker, false);
     return true;
 }
 
 static bool act(struct teller *t, const struct story_step *s) {
     struct error err;
-    if (s->repaired_within_ms) {
+    if (s->repaired_within_ms && t->checker) {
         t->breaker = s;
         t->broken_ms = t->bad_ms = t->o.now_ms();
         t->detaches = detaches_of_operator();
-        sim_checker_excuse(t->o.checker, true);
+        sim_checker_excuse(t->checker, true);
     }
     if (t->o.trace)
         printf("      %s: %s, after %d writes at %.1f s\n", s->who, s->does, net_writes(NULL),
@@ -235,9 +236,10 @@ bool teller_start(struct teller *t) {
     return t->next > 0;
 }
 
-void teller_begin(struct teller *t) {
+void teller_begin(struct teller *t, struct sim_checker *checker) {
     struct sim_node_row *rows;
     t->begun = true;
+    t->checker = checker;
     t->writes_seen = net_writes(NULL);
     t->expected = picture_take(sim_world_aws(t->o.world));
     t->identity = rows_of(t, &rows) > 0 ? rows[0].identity : SIM_POD_NODE_ROLE;

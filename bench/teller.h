@@ -18,7 +18,6 @@
 struct teller_options {
     const struct story *story; /* NULL: one without steps, that ends migrated */
     struct sim_world *world;
-    struct sim_checker *checker;
     int64_t (*now_ms)(void);
     int64_t enforcement_lag_ms;
     bool trace;
@@ -29,9 +28,9 @@ void teller_free(struct teller *t);
 const struct story *teller_story(const struct teller *t);
 const char *teller_failure(const struct teller *t); /* "": none */
 
-bool teller_start(struct teller *t);         /* the steps of the start; false: there are none */
-void teller_begin(struct teller *t);         /* from now on the operator may do something */
-bool teller_look(struct teller *t);          /* false: failed */
+bool teller_start(struct teller *t);                              /* the steps of the start; false: there are none */
+void teller_begin(struct teller *t, struct sim_checker *checker); /* from now on the operator may do something */
+bool teller_look(struct teller *t);                               /* false: failed */
 bool teller_is_done(const struct teller *t); /* all steps before the deletion, and nothing excused */
 bool teller_is_deleted_done(const struct teller *t);
 bool teller_has_ended(const struct teller *t); /* the world is as the story says that it ends */

@@ -7,6 +7,7 @@
 
 #include "platform/base/str.h"
 #include "simulator/kube_internal.h"
+#include "simulator/kube_protobuf.h"
 
 #define WORLD_MANAGER "cluster"
 
@@ -101,16 +102,30 @@ void sim_kube_free(struct sim_kube *k) {
 
 /* ---- writes that came by HTTP ---- */
 
+static json *read_protobuf(const struct kube_request *q, json **out) {
+    struct error err = {0};
+    *out = kube_protobuf_read(q->http->body, q->http->body_len, &err);
+    if (*out != NULL) {
+        return NULL;
+    }
+    return err.code == ERR_UNSUPPORTED ? kube_status(415, "UnsupportedMediaType", "%s", err.message)
+                                       : kube_status(400, "BadRequest", "error decoding the body: %s", err.message);
+}
+
 static json *read_body(const struct kube_request *q, json **out) {
     struct error err = {0};
     const char *type = str_or(q->http->content_type, "application/json");
-    if (!str_has_prefix(type, "application/") || strstr(type, "form") != NULL || strstr(type, "protobuf") != NULL) {
+    bool protobuf = str_has_prefix(type, KUBE_PROTOBUF_TYPE);
+    if (!protobuf && (!str_has_prefix(type, "application/") || strstr(type, "form") != NULL)) {
         return kube_status(415, "UnsupportedMediaType",
                            "the body of the request was in an unknown format - accepted media types include: "
-                           "application/json, application/yaml");
+                           "application/json, application/yaml, application/vnd.kubernetes.protobuf");
     }
     if (q->http->body == NULL || q->http->body_len == 0) {
         return kube_status(400, "BadRequest", "the request has no body");
+    }
+    if (protobuf) {
+        return read_protobuf(q, out);
     }
     *out = str_has_prefix(type, "application/yaml") ? kube_yaml_parse(q->http->body, q->http->body_len, &err)
                                                     : json_parse(q->http->body, q->http->body_len, &err);
@@ -123,16 +138,6 @@ static void answer_version(struct sim_kube *k, const struct kube_request *q, int
     kube_answer_json(out, status,
                      q->form == KUBE_TABLE ? kube_table(k, q, &one, 1) : kube_show(k, q->r, one, q->form, true));
     kube_unref(v);
-}
-
-static json *review(json *body_take, json **out) {
-    json *status = json_add_object(body_take, "status");
-    json_add_bool(status, "allowed", true);
-    json_add_str(body_take, "kind", "SelfSubjectAccessReview");
-    json_add_str(body_take, "apiVersion", "authorization.k8s.io/v1");
-    (void)kube_metadata(body_take);
-    *out = body_take;
-    return NULL;
 }
 
 static json *post(struct sim_kube *k, struct kube_request *q, struct sim_http_answer *out) {
@@ -153,7 +158,7 @@ static json *post(struct sim_kube *k, struct kube_request *q, struct sim_http_an
         return kube_status(400, "BadRequest", "the body is no object");
     }
     if (token || is_review) {
-        refused = token ? kube_token_request(k, q, body, &made) : review(body, &made);
+        refused = token ? kube_token_request(k, q, body, &made) : kube_review(k, q, body, &made);
         if (refused == NULL) {
             kube_answer_json(out, 201, made);
         }
@@ -391,6 +396,7 @@ void sim_kube_http(struct sim_kube *k, const struct sim_http_request *req, struc
     struct kube_request q;
     *out = (struct sim_http_answer){0};
     json *refused = kube_request_read(req, a, &q);
+    refused = refused != NULL ? refused : kube_authorize(k, &q);
 
     if (refused != NULL) {
         kube_answer_status(out, refused);

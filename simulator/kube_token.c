@@ -18,7 +18,6 @@
 #define TOKEN_MAX ((size_t)16 * 1024)
 #define EXPIRATION_MIN_S 600
 #define EXPIRATION_MAX_S (INT64_C(1) << 32)
-#define API_AUDIENCE "https://kubernetes.default.svc"
 
 char *kube_base64url(const void *p, size_t n, struct arena *a) {
     char *out = arena_alloc(a, (n + 2) / 3 * 4 + 1);
@@ -213,7 +212,7 @@ json *kube_token_request(struct sim_kube *k, const struct kube_request *q, json 
     }
     json *spec = kube_need_object(body_take, "spec");
     if (json_first(json_array(spec, "audiences")) == NULL) {
-        json_push_str(json_add_array(spec, "audiences"), API_AUDIENCE);
+        json_push_str(json_add_array(spec, "audiences"), KUBE_AUDIENCE);
     }
     json_add_int64(spec, "expirationSeconds", t.seconds);
     assert(account != NULL);

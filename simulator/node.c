@@ -266,17 +266,26 @@ static void add_row(void *arg, const json *node) {
              str_or(json_key_str(json_path(node, "metadata.labels"), "eks.amazonaws.com/nodegroup"), ""));
 }
 
+bool sim_world_row_of(struct sim_world *w, const json *pod, struct sim_node_row *row) {
+    const char *node = json_str(pod, "spec.nodeName"), *role = role_of_pod(pod);
+    if (!node || json_str(pod, "metadata.deletionTimestamp"))
+        return false;
+    snprintf(row->name, sizeof row->name, "%s", node);
+    snprintf(row->pod, sizeof row->pod, "%s", str_or(json_str(pod, "metadata.name"), ""));
+    snprintf(row->role, sizeof row->role, "%s", str_or(role, ""));
+    row->identity = role ? SIM_POD_OWN_ROLE : SIM_POD_NODE_ROLE;
+    row->ready = is_ready(pod);
+    row->permitted = sim_world_pod_permitted(w, pod);
+    if (!timefmt_parse_rfc3339(json_str(pod, "metadata.creationTimestamp"), &row->created_wall_ms))
+        row->created_wall_ms = 0;
+    return true;
+}
+
 static void fill_row(void *arg, const json *pod) {
     struct rows *rows = arg;
-    for (int i = 0; i < rows->n; i++) {
-        struct sim_node_row *row = &rows->v[i];
-        if (!str_eq(row->name, json_str(pod, "spec.nodeName")) || json_str(pod, "metadata.deletionTimestamp"))
-            continue;
-        snprintf(row->pod, sizeof row->pod, "%s", str_or(json_str(pod, "metadata.name"), ""));
-        row->identity = role_of_pod(pod) ? SIM_POD_OWN_ROLE : SIM_POD_NODE_ROLE;
-        row->ready = is_ready(pod);
-        row->permitted = sim_world_pod_permitted(rows->w, pod);
-    }
+    for (int i = 0; i < rows->n; i++)
+        if (str_eq(rows->v[i].name, json_str(pod, "spec.nodeName")))
+            sim_world_row_of(rows->w, pod, &rows->v[i]);
 }
 
 int sim_world_rows(struct sim_world *w, struct sim_node_row *rows, int max) {
