@@ -82,6 +82,8 @@ void sim_aws_terminate_instance(struct sim_aws *a, const char *instance_id);
 void sim_aws_set_addon(struct sim_aws *a, const char *addon_json); /* NULL: self-managed */
 void sim_aws_set_association(struct sim_aws *a,
                              const char *association_json); /* for kube-system/aws-node; NULL: none */
+/* From now on for so long every call of somebody with an access key is throttled. */
+void sim_aws_throttle(struct sim_aws *a, int64_t ms);
 /* A long-lived access key for a user or role; only what it says is checked, not its secret. */
 void sim_aws_add_access_key(struct sim_aws *a, const char *access_key, const char *principal_arn);
 

@@ -14,6 +14,14 @@ static const struct {
     const struct sim_verb *verbs;
 } actors[] = {
     {"human", human_verbs},
+    {"terraform", terraform_verbs},
+    {"eksctl", eksctl_verbs},
+    {"ack", ack_verbs},
+    {"gitops", gitops_verbs},
+    {"eks", eks_addon_verbs},
+    {"pod-identity", pod_identity_verbs},
+    {"karpenter", karpenter_verbs},
+    {"trouble", trouble_verbs},
 };
 #define ACTORS (sizeof actors / sizeof *actors)
 
@@ -274,7 +282,6 @@ void sim_others_free(struct sim_others *o) {
     keeper_stop(&o->gitops);
     json_free(o->terraform_state);
     json_free(o->ack_spec);
-    json_free(o->manifest);
     json_free(o->binding);
     free(o);
 }

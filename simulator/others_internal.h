@@ -27,7 +27,8 @@ struct sim_verb {
     const char *params[SIM_DEED_ARGS_MAX + 1];
 };
 /* Tables end with a NULL name; each is the end of its actor's file. */
-extern const struct sim_verb human_verbs[];
+extern const struct sim_verb human_verbs[], terraform_verbs[], eksctl_verbs[], ack_verbs[], gitops_verbs[],
+    eks_addon_verbs[], pod_identity_verbs[], karpenter_verbs[], trouble_verbs[];
 
 /* A program that comes back by itself. */
 struct keeper {
@@ -43,8 +44,7 @@ struct sim_others {
     void *arg;
     struct keeper ack, gitops;
     json *terraform_state, *ack_spec; /* role -> what it should be */
-    json *manifest;                   /* of the ServiceAccount, as it is in git */
-    json *binding;                    /* as it is in git */
+    json *binding;                    /* its spec, as it is in git */
 };
 
 /* --- arguments --- */

@@ -152,7 +152,7 @@ static void wrong_ones(void **state) {
         {STEP("when: later, who: human, does: restart"), "x.yaml:6:12: expected start, applied"},
         {STEP("when: write 0, who: human, does: restart"), "x.yaml:6:12: expected start, applied"},
         {STEP("when: next, who: human, does: restart"), "x.yaml:6:5: expected another moment than next"},
-        {STEP("when: start, who: nobody, does: restart"), "x.yaml:6:5: expected who to be one of human"},
+        {STEP("when: start, who: nobody, does: restart"), "x.yaml:6:5: expected who to be one of human, terraform"},
         {STEP("when: start, who: human, does: sleep"), "x.yaml:6:5: expected what human does: one of attach-policy"},
         {STEP("when: start, who: human, does: restart, with: {x: y}"),
          "x.yaml:6:5: expected no x: restart takes nothing"},
