@@ -270,7 +270,7 @@ struct rows {
 
 static void add_row(void *arg, const json *node) {
     struct rows *rows = arg;
-    if (rows->n >= rows->max)
+    if (rows->n >= rows->max || json_key_str(json_path(node, "metadata.labels"), "eks.amazonaws.com/compute-type"))
         return;
     struct sim_node_row *row = &rows->v[rows->n++];
     memset(row, 0, sizeof *row);

@@ -50,14 +50,15 @@ struct sim_node_row {
     char role[256];          /* OWN_ROLE: which */
     int64_t created_wall_ms; /* the pod */
 };
-int sim_world_rows(struct sim_world *w, struct sim_node_row *rows, int max); /* one for each node, by name */
+int sim_world_rows(struct sim_world *w, struct sim_node_row *rows,
+                   int max); /* one for each node that is to have a pod, by name */
 /* What a pod that is on its node and not leaving makes of the row of that node; false: it is none of these. */
 bool sim_world_row_of(struct sim_world *w, const json *pod, struct sim_node_row *row);
 
 /* Breaking things. */
 void sim_world_add_node(struct sim_world *w);
 void sim_world_add_node_on(struct sim_world *w, const char *profile); /* on this instance profile */
-void sim_world_look(struct sim_world *w); /* the kubelets look at their pods again */
+void sim_world_look(struct sim_world *w);                             /* the kubelets look at their pods again */
 void sim_world_remove_node(struct sim_world *w, const char *name);
 void sim_world_webhook(struct sim_world *w, bool up);
 
