@@ -13,7 +13,8 @@
 #include "simulator/virtual/virtual_loop.h"
 
 #define STALE_LISTS_MAX 64
-#define DEADLINE_MS 40000 /* of a call that has none of its own */
+#define OLD_LISTS_MS 10000 /* after the crash: the lists with which informers begin, not those that are asked live */
+#define DEADLINE_MS 40000  /* of a call that has none of its own */
 
 enum stage { ON_THE_WAY, ON_THE_WAY_BACK, STREAMING };
 
@@ -61,7 +62,7 @@ static struct {
     int64_t forbidden_until_ms, slow_until_ms;
     struct net_stale *stale;
     struct strmap *told; /* paths whose first list was given; NULL: nobody gets old lists */
-    int64_t old_rv;
+    int64_t old_rv, old_until_ms;
     int old_process;
     char *writes[NET_CALLS_MAX];
     int64_t calls;
@@ -406,6 +407,7 @@ static void age_lists(const struct http_request *r, int versions) {
     int64_t rv = sim_kube_resource_version(net.o.kube) - versions;
     net.old_rv = rv > 1 ? rv : 1;
     net.old_process = replica_of(r);
+    net.old_until_ms = virtual_now_ms() + OLD_LISTS_MS;
     strmap_free(net.told);
     net.told = strmap_new(STALE_LISTS_MAX, NULL);
 }
@@ -413,8 +415,9 @@ static void age_lists(const struct http_request *r, int versions) {
 /* The first list of each kind, of the process that comes after the crash. Exact is how the server can be asked for it. */
 static void make_older(struct http_request *r) {
     static char yes[] = "";
-    if (!net.told || replica_of(r) != net.old_process || !str_eq(r->req.method, "GET") || !is_list(r->req.query) ||
-        strmap_get(net.told, r->req.path) || !strmap_set(net.told, r->req.path, yes))
+    if (!net.told || virtual_now_ms() > net.old_until_ms || replica_of(r) != net.old_process ||
+        !str_eq(r->req.method, "GET") || !is_list(r->req.query) || strmap_get(net.told, r->req.path) ||
+        !strmap_set(net.told, r->req.path, yes))
         return;
     r->req.query = arena_printf(r->arena, "%s&resourceVersion=%lld&resourceVersionMatch=Exact",
                                 without_version(r->req.query, r->arena), (long long)net.old_rv);
