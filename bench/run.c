@@ -120,8 +120,11 @@ static void start_operator(void *arg) {
     virtual_process(VIRTUAL_WORLD);
 }
 
-static void crash(void *arg, int process) {
-    end_and_restart(&((struct run *)arg)->replicas[process]);
+static void crash(void *arg, int process, bool forgets) {
+    struct replica *p = &((struct run *)arg)->replicas[process];
+    end_and_restart(p);
+    if (forgets)
+        bench_state_forget(p->state);
 }
 
 static void start_replicas(struct run *r) {
@@ -218,9 +221,24 @@ static bool goal_gone(const struct run *r) {
     return binding(r) == NULL && one_runs(r);
 }
 
+static int64_t trouble_is_over_ms(int64_t begun_ms) {
+    int n;
+    const struct net_fault *faults = net_faults(&n);
+    for (int i = 0; i < n; i++)
+        if (faults[i].hit && faults[i].over_ms > begun_ms)
+            begun_ms = faults[i].over_ms;
+    return begun_ms;
+}
+
+static int64_t bound_ms(const struct run *r) {
+    int64_t soak_s = json_int64_or(binding(r), "spec.nodeRole.soakSeconds", 300);
+    return BENCH_SETTLES_MS + GOAL_HOLDS_MS + soak_s * 1000 + (int64_t)r->o->nodes * BENCH_NODE_MS;
+}
+
+/* L2, L4: within ten minutes, the soak and the rollout, from when the last trouble is over. */
 static bool run_until(struct run *r, bool (*goal)(const struct run *r), const char *what) {
-    int64_t end = virtual_now_ms() + BENCH_VIRTUAL_MAX_MS, look = 0, since = -1;
-    while (virtual_now_ms() < end) {
+    int64_t begun = virtual_now_ms(), bound = bound_ms(r), end = begun + BENCH_VIRTUAL_MAX_MS, look = 0, since = -1;
+    while (virtual_now_ms() < end && virtual_now_ms() < trouble_is_over_ms(begun) + bound) {
         virtual_loop_step(end);
         end_lost(r);
         if (sim_checker_violations(r->checker))
@@ -233,7 +251,8 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
             return true;
     }
     const json *ready = condition(r, "Ready");
-    fail(r, "L2: not %s after an hour: Ready=%s %s: %s", what, str_or(json_str(ready, "status"), "?"),
+    fail(r, "%s: not %s after %lld s: Ready=%s %s: %s", r->deleting ? "L4" : "L2", what,
+         (long long)(virtual_now_ms() - begun) / 1000, str_or(json_str(ready, "status"), "?"),
          str_or(json_str(ready, "reason"), "?"), str_or(json_str(ready, "message"), "?"));
     return false;
 }

@@ -215,6 +215,12 @@ static bool expects(enum net_fault_kind kind) {
     return false;
 }
 
+static void happens(struct net_fault *f) {
+    bool lasts = f->kind == NET_PAUSE || f->kind == NET_FORBIDDEN || f->kind == NET_SLOW_WATCH;
+    f->hit = true;
+    f->over_ms = virtual_now_ms() + (lasts ? (int64_t)f->by * 1000 : 0);
+}
+
 /* --- streams --- */
 
 static void pump(void *arg);
@@ -263,7 +269,7 @@ static void break_streams(void) {
 static const struct net_fault *event_fault(void) {
     struct net_fault *f = fault_at(NET_COUNTS_EVENTS, ++net.counts[NET_COUNTS_EVENTS]);
     if (f)
-        f->hit = true;
+        happens(f);
     return f;
 }
 
@@ -384,8 +390,8 @@ static void remember(const struct http_request *r) {
 }
 
 /* The operator is gone: it must not be called back, and the request with it. */
-static void crash(const struct http_request *r) {
-    net.o.crash(net.o.arg, replica_of(r));
+static void crash(const struct http_request *r, const struct net_fault *f) {
+    net.o.crash(net.o.arg, replica_of(r), f->kind == NET_CRASH_FORGETS);
 }
 
 /* --- an API server that lags --- */
@@ -446,7 +452,7 @@ static void besides(const struct http_request *r, const struct net_fault *f) {
 
 static void arrive_with(struct http_request *r, struct net_fault *f) {
     struct sim_http_answer again;
-    f->hit = true;
+    happens(f);
     switch ((int)f->kind) {
     case NET_LOST_BEFORE:
         tell_served(r, NULL);
@@ -454,12 +460,12 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
         return;
     case NET_CRASH_BEFORE:
         tell_served(r, NULL);
-        crash(r);
+        crash(r, f);
         return;
     case NET_STALE_LIST:
         tell_served(r, NULL);
         age_lists(r, f->by);
-        crash(r);
+        crash(r, f);
         return;
     default:
         break;
@@ -479,10 +485,11 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
         free(r->answer.body);
         net_gateway_timeout(r->to_aws, &r->answer);
     }
-    bool heard = f->kind != NET_CRASH_AFTER && f->kind != NET_LOST_AFTER;
+    bool crashes = f->kind == NET_CRASH_AFTER || f->kind == NET_CRASH_FORGETS;
+    bool heard = !crashes && f->kind != NET_LOST_AFTER;
     tell_served(r, heard ? &r->answer : NULL);
-    if (f->kind == NET_CRASH_AFTER) {
-        crash(r);
+    if (crashes) {
+        crash(r, f);
         return;
     }
     if (f->kind == NET_LOST_AFTER)
@@ -541,7 +548,7 @@ static void arrive_read(struct http_request *r) {
         make_older(r);
     serve(r, &r->answer);
     if (f && read_with(r, f))
-        f->hit = true;
+        happens(f);
     if (r->stage != ON_THE_WAY)
         return; /* answered by the fault */
     tell_served(r, &r->answer);
