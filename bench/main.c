@@ -49,7 +49,8 @@ static const struct bench_options scenarios[] = {
      .delay_max_ms = 40},
     {.scenario = "slow-iam", .spec = AUTOMATIC, .nodes = 3, .enforcement_lag_ms = 50000, .delay_max_ms = 40},
 };
-#define FAULTS_MAX 4 /* of one run */
+#define DELETION_AFTER_MAX_MS 200000 /* most migrations are through by then */
+#define FAULTS_MAX 4                 /* of one run */
 #define SCENARIOS (sizeof scenarios / sizeof *scenarios)
 
 static const struct bench_options *scenario_named(const char *name) {
@@ -259,6 +260,7 @@ static struct bench_options draw(const struct sweep *s, uint64_t seed, struct be
     o.delay_max_ms = 1 + (int64_t)prng_below(&p, 300);
     o.nfaults = (int)prng_below(&p, FAULTS_MAX + 1);
     o.replicas = 1 + (int)prng_below(&p, 2);
+    o.delete_after_ms = prng_below(&p, 2) ? 1 + (int64_t)prng_below(&p, DELETION_AFTER_MAX_MS) : 0;
     for (int i = 0; i < o.nfaults; i++)
         f[i] = random_fault(&p);
     o.faults = f;

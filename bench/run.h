@@ -7,7 +7,7 @@
  * replicas one leads and the other waits for the Lease.
  *
  * Ownership: the result is a value.   Errors: a run that does not get where it should says so in `failure`.
- * Bounds: BENCH_VIRTUAL_MAX_MS of virtual time a phase.
+ * Bounds: BENCH_VIRTUAL_MAX_MS of virtual time a phase, and L2's.
  */
 #ifndef CNI_IAM_BENCH_RUN_H
 #define CNI_IAM_BENCH_RUN_H
@@ -18,6 +18,9 @@
 #include "simulator/virtual/net.h"
 
 #define BENCH_VIRTUAL_MAX_MS (60 * 60 * 1000)
+#define BENCH_TRIES_AGAIN_MS (11 * 60 * 1000) /* after a rollback */
+#define BENCH_SETTLES_MS (10 * 60 * 1000) /* L2: and the soak, and BENCH_NODE_MS for each node, after the last fault */
+#define BENCH_NODE_MS 15000
 
 struct bench_fault {
     enum net_fault_kind kind;
@@ -44,6 +47,8 @@ struct bench_options {
     int webhook_misses;
     int64_t enforcement_lag_ms, delay_max_ms;
     int64_t rest_ms; /* between migration and deletion; 0: four looks at AWS, what was waited for before included */
+    int64_t
+        delete_after_ms; /* the binding is deleted that long after it was applied, wherever things stand; 0: migrated */
     const struct bench_fault *faults;
     int nfaults;
     bool drawn;             /* all of this comes from the seed */

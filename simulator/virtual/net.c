@@ -13,7 +13,8 @@
 #include "simulator/virtual/virtual_loop.h"
 
 #define STALE_LISTS_MAX 64
-#define DEADLINE_MS 40000 /* of a call that has none of its own */
+#define OLD_LISTS_MS 10000 /* after the crash: the lists with which informers begin, not those that are asked live */
+#define DEADLINE_MS 40000  /* of a call that has none of its own */
 
 enum stage { ON_THE_WAY, ON_THE_WAY_BACK, STREAMING };
 
@@ -61,9 +62,10 @@ static struct {
     int64_t forbidden_until_ms, slow_until_ms;
     struct net_stale *stale;
     struct strmap *told; /* paths whose first list was given; NULL: nobody gets old lists */
-    int64_t old_rv;
+    int64_t old_rv, old_until_ms;
     int old_process;
     char *writes[NET_CALLS_MAX];
+    int64_t writes_ms[NET_CALLS_MAX];
     int64_t calls;
 } net;
 
@@ -90,6 +92,10 @@ int net_writes(const char ***lines) {
 
 int net_count(enum net_counter counter) {
     return net.counts[counter];
+}
+
+int64_t net_write_ms(int i) {
+    return net.writes_ms[i];
 }
 
 int64_t net_calls(void) {
@@ -214,6 +220,12 @@ static bool expects(enum net_fault_kind kind) {
     return false;
 }
 
+static void happens(struct net_fault *f) {
+    bool lasts = f->kind == NET_PAUSE || f->kind == NET_FORBIDDEN || f->kind == NET_SLOW_WATCH;
+    f->hit = true;
+    f->over_ms = virtual_now_ms() + (lasts ? (int64_t)f->by * 1000 : 0);
+}
+
 /* --- streams --- */
 
 static void pump(void *arg);
@@ -262,7 +274,7 @@ static void break_streams(void) {
 static const struct net_fault *event_fault(void) {
     struct net_fault *f = fault_at(NET_COUNTS_EVENTS, ++net.counts[NET_COUNTS_EVENTS]);
     if (f)
-        f->hit = true;
+        happens(f);
     return f;
 }
 
@@ -378,13 +390,15 @@ static bool is_forbidden(const struct http_request *r) {
 
 static void remember(const struct http_request *r) {
     net.counts[NET_COUNTS_WRITES]++;
-    if (net.nwrites < NET_CALLS_MAX)
-        net.writes[net.nwrites++] = strdup(r->what);
+    if (net.nwrites == NET_CALLS_MAX)
+        return;
+    net.writes_ms[net.nwrites] = virtual_now_ms();
+    net.writes[net.nwrites++] = strdup(r->what);
 }
 
 /* The operator is gone: it must not be called back, and the request with it. */
-static void crash(const struct http_request *r) {
-    net.o.crash(net.o.arg, replica_of(r));
+static void crash(const struct http_request *r, const struct net_fault *f) {
+    net.o.crash(net.o.arg, replica_of(r), f->kind == NET_CRASH_FORGETS);
 }
 
 /* --- an API server that lags --- */
@@ -406,6 +420,7 @@ static void age_lists(const struct http_request *r, int versions) {
     int64_t rv = sim_kube_resource_version(net.o.kube) - versions;
     net.old_rv = rv > 1 ? rv : 1;
     net.old_process = replica_of(r);
+    net.old_until_ms = virtual_now_ms() + OLD_LISTS_MS;
     strmap_free(net.told);
     net.told = strmap_new(STALE_LISTS_MAX, NULL);
 }
@@ -413,8 +428,9 @@ static void age_lists(const struct http_request *r, int versions) {
 /* The first list of each kind, of the process that comes after the crash. Exact is how the server can be asked for it. */
 static void make_older(struct http_request *r) {
     static char yes[] = "";
-    if (!net.told || replica_of(r) != net.old_process || !str_eq(r->req.method, "GET") || !is_list(r->req.query) ||
-        strmap_get(net.told, r->req.path) || !strmap_set(net.told, r->req.path, yes))
+    if (!net.told || virtual_now_ms() > net.old_until_ms || replica_of(r) != net.old_process ||
+        !str_eq(r->req.method, "GET") || !is_list(r->req.query) || strmap_get(net.told, r->req.path) ||
+        !strmap_set(net.told, r->req.path, yes))
         return;
     r->req.query = arena_printf(r->arena, "%s&resourceVersion=%lld&resourceVersionMatch=Exact",
                                 without_version(r->req.query, r->arena), (long long)net.old_rv);
@@ -443,7 +459,7 @@ static void besides(const struct http_request *r, const struct net_fault *f) {
 
 static void arrive_with(struct http_request *r, struct net_fault *f) {
     struct sim_http_answer again;
-    f->hit = true;
+    happens(f);
     switch ((int)f->kind) {
     case NET_LOST_BEFORE:
         tell_served(r, NULL);
@@ -451,12 +467,12 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
         return;
     case NET_CRASH_BEFORE:
         tell_served(r, NULL);
-        crash(r);
+        crash(r, f);
         return;
     case NET_STALE_LIST:
         tell_served(r, NULL);
         age_lists(r, f->by);
-        crash(r);
+        crash(r, f);
         return;
     default:
         break;
@@ -476,10 +492,11 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
         free(r->answer.body);
         net_gateway_timeout(r->to_aws, &r->answer);
     }
-    bool heard = f->kind != NET_CRASH_AFTER && f->kind != NET_LOST_AFTER;
+    bool crashes = f->kind == NET_CRASH_AFTER || f->kind == NET_CRASH_FORGETS;
+    bool heard = !crashes && f->kind != NET_LOST_AFTER;
     tell_served(r, heard ? &r->answer : NULL);
-    if (f->kind == NET_CRASH_AFTER) {
-        crash(r);
+    if (crashes) {
+        crash(r, f);
         return;
     }
     if (f->kind == NET_LOST_AFTER)
@@ -538,7 +555,7 @@ static void arrive_read(struct http_request *r) {
         make_older(r);
     serve(r, &r->answer);
     if (f && read_with(r, f))
-        f->hit = true;
+        happens(f);
     if (r->stage != ON_THE_WAY)
         return; /* answered by the fault */
     tell_served(r, &r->answer);

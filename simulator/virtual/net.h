@@ -13,6 +13,7 @@
  *   DENIED, THROTTLED, UNAVAILABLE, CONFLICT, LIMITED (429 with Retry-After)   refused, nothing is done
  *   FORBIDDEN     the same write is refused for `by` seconds from now on, whoever asks
  *   CRASH_BEFORE, CRASH_AFTER   the operator ends before, or after the server did it
+ *   CRASH_FORGETS  the same, and its state file is gone (S11)
  *   PAUSE         it stands still for `by` seconds once the server did it, and goes on
  *   COMPACTED     the API server forgets its history and drops all watches: 410 for those that come back late
  *   SLOW_WATCH    no event arrives for `by` seconds
@@ -61,6 +62,7 @@ enum net_fault_kind {
     NET_COMPACTED,
     NET_SLOW_WATCH,
     NET_STALE_LIST,
+    NET_CRASH_FORGETS,
     NET_WATCH_CUT,
     NET_WATCH_GONE,
     NET_READ_LOST,
@@ -81,6 +83,7 @@ struct net_fault {
     int at; /* number of what its counter counts; reads: the first from there on that it can happen to */
     int by; /* see above */
     bool hit;
+    int64_t over_ms; /* when it is over, once it has hit */
 };
 
 struct net_options {
@@ -88,9 +91,9 @@ struct net_options {
     struct sim_aws *aws;
     struct sim_checker *checker; /* hears of every call; NULL: nobody does */
     uint64_t seed;
-    int64_t delay_max_ms;                        /* one way */
-    void (*crash)(void *arg, int process);       /* it is gone when this returns */
-    void (*before)(void *arg, const char *what); /* a call that changes something arrives at its server */
+    int64_t delay_max_ms;                                /* one way */
+    void (*crash)(void *arg, int process, bool forgets); /* it is gone when this returns */
+    void (*before)(void *arg, const char *what);         /* a call that changes something arrives at its server */
     void *arg;
 };
 void net_begin(const struct net_options *o);
@@ -100,6 +103,7 @@ const struct net_fault *net_faults(int *n);
 void net_quiet(void); /* no more faults from now on */
 /* What was changed or tried, in order: "kube PATCH …", "aws AttachRolePolicy". Returns how many. */
 int net_writes(const char ***lines);
+int64_t net_write_ms(int i);             /* when the i-th of them arrived */
 int64_t net_calls(void);                 /* reads and writes */
 int net_count(enum net_counter counter); /* so far */
 

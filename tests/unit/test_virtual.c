@@ -130,9 +130,9 @@ static void note_answer(void *arg, const struct http_response *r) {
 
 static int crashes;
 
-static void on_crash(void *arg, int process) {
+static void on_crash(void *arg, int process, bool forgets) {
     struct error err;
-    (void)arg;
+    (void)arg, (void)forgets;
     crashes++;
     assert_int_equal(process, 0);
     http_client_free(client);
