@@ -177,14 +177,14 @@ void node_on_aws_write(struct sim_world *w) {
 
 struct leaving {
     struct sim_world *w;
-    char name[80], uid[64];
+    char ns[64], name[256], uid[64];
 };
 
 static void gone(void *arg) {
     struct leaving *l = arg;
-    const json *pod = sim_kube_get(l->w->kube, "pods", "kube-system", l->name);
+    const json *pod = sim_kube_get(l->w->kube, "pods", l->ns, l->name);
     if (pod && str_eq(json_str(pod, "metadata.uid"), l->uid))
-        sim_kube_delete(l->w->kube, "pods", "kube-system", l->name);
+        sim_kube_delete(l->w->kube, "pods", l->ns, l->name);
     free(l);
 }
 
@@ -199,6 +199,7 @@ void node_on_write(struct sim_world *w, const char *type, const char *resource, 
     if (!l)
         die("out of memory");
     l->w = w;
+    snprintf(l->ns, sizeof l->ns, "%s", str_or(json_str(object, "metadata.namespace"), ""));
     snprintf(l->name, sizeof l->name, "%s", str_or(json_str(object, "metadata.name"), ""));
     snprintf(l->uid, sizeof l->uid, "%s", str_or(json_str(object, "metadata.uid"), ""));
     world_after(w, w->o.pod_start_ms < LINGER_MS ? w->o.pod_start_ms : LINGER_MS, gone, l);
