@@ -93,8 +93,7 @@ static void judge_detach(struct sim_checker *c, const char *role) {
 static void on_aws_write(void *arg, const char *action, const char *line) {
     struct sim_checker *c = arg;
     char role[80];
-    if (str_eq(action, "DetachRolePolicy") && sscanf(line, "DetachRolePolicy %79s", role) == 1 &&
-        str_has_prefix(role, "eks-node"))
+    if (str_eq(action, "DetachRolePolicy") && sscanf(line, "DetachRolePolicy %79s", role) == 1)
         judge_detach(c, role);
     look(c);
     look_for_a_while(c);

@@ -336,6 +336,8 @@ static void on_arrival(void *arg) {
         remember(r);
         if (net.o.before)
             net.o.before(net.o.arg, r->what);
+        if (net.o.request)
+            net.o.request(net.o.arg, r->to_aws, &r->req);
         f = fault_for(net.nwrites);
     }
     if (f) {

@@ -8,11 +8,12 @@
 static struct {
     struct timer_heap timers;
     int64_t now_ms; /* since the start */
+    int64_t wall_at_start_ms;
 } world;
 
 static int64_t wall_ms(void *ctx) {
     (void)ctx;
-    return WALL_AT_START_MS + world.now_ms;
+    return world.wall_at_start_ms + world.now_ms;
 }
 
 static int64_t boot_ms(void *ctx) {
@@ -44,10 +45,15 @@ static void forget(void) {
     world.now_ms = 0;
 }
 
-void virtual_loop_begin(void) {
+void virtual_loop_begin_at(int64_t wall_ms) {
     static const struct loop_machine machine = {.clock = virtual_clock, .turn = turn};
     forget();
+    world.wall_at_start_ms = wall_ms;
     loop_use(&machine);
+}
+
+void virtual_loop_begin(void) {
+    virtual_loop_begin_at(WALL_AT_START_MS);
 }
 
 void virtual_loop_end(void) {

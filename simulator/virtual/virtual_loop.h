@@ -16,7 +16,8 @@
 #include "platform/os/loop.h"
 
 void virtual_loop_begin(void);
-void virtual_loop_end(void); /* when every loop is freed: the real machine again */
+void virtual_loop_begin_at(int64_t wall_ms); /* the same, and the wall clock says this */
+void virtual_loop_end(void);                 /* when every loop is freed: the real machine again */
 struct clock virtual_clock(void);
 int64_t virtual_now_ms(void); /* since the start */
 /* Fires the next timer if it is due by until_ms; else time is until_ms and false is returned. */
