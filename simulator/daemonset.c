@@ -120,20 +120,19 @@ static struct count count(const struct places *p) {
 }
 
 /* A number, or a percentage that is rounded up; at least one. */
-static int unavailable_max(const json *ds, int desired) {
+static int unavailable_max(const json *ds, int desired, struct arena *a) {
     const json *max = json_path(ds, "spec.updateStrategy.rollingUpdate.maxUnavailable");
-    int n = 1;
-    if (cJSON_IsNumber(max))
-        n = max->valuedouble < SIM_WORLD_NODES_MAX ? (int)max->valuedouble : SIM_WORLD_NODES_MAX;
-    else if (json_is_string(max) && sscanf(max->valuestring, "%4d%%", &n) == 1)
-        n = (desired * n + 99) / 100;
-    return n > 1 ? n : 1;
+    const char *text = json_is_string(max) ? max->valuestring : "";
+    int64_t n = json_int64_or(ds, "spec.updateStrategy.rollingUpdate.maxUnavailable", 1);
+    if (str_has_suffix(text, "%") && str_to_int64(arena_strndup(a, text, strlen(text) - 1), &n))
+        n = (desired * (n < 100 ? n : 100) + 99) / 100;
+    return n < 1 ? 1 : n < desired ? (int)n : desired;
 }
 
-static void roll(struct sim_world *w, const json *ds, const struct places *p, struct count c) {
+static void roll(struct sim_world *w, const json *ds, const struct places *p, struct count c, struct arena *a) {
     if (str_eq(json_str(ds, "spec.updateStrategy.type"), "OnDelete"))
         return;
-    int budget = unavailable_max(ds, c.desired) - c.unavailable;
+    int budget = unavailable_max(ds, c.desired, a) - c.unavailable;
     for (int i = 0; i < p->n; i++) {
         const struct place *at = &p->v[i];
         if (!at->has_pod || at->is_leaving || at->is_new)
@@ -176,7 +175,7 @@ void daemonset_sync(struct sim_world *w) {
     sim_kube_each(w->kube, "pods", "kube-system", collect_pod, &p);
     struct count c = count(&p);
     place_missing(w, ds, &p);
-    roll(w, ds, &p, c);
+    roll(w, ds, &p, c, a);
     write_status(w, ds, c);
     json_free(ds);
     arena_free(a);

@@ -1,11 +1,15 @@
 /* world_load.c - the cluster of a snapshot, and how it begins to live. The account: aws_load.c. */
 #include "simulator/world_load.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "platform/base/str.h"
 #include "simulator/aws_load.h"
 #include "simulator/world_internal.h"
+
+#define BINDINGS_PATH "/apis/cniiam.dev/v1alpha1/cniiambindings"
+#define STATUS_OWNER "cni-iam" /* the field manager of the operator */
 
 struct loading {
     struct sim_world *w;
@@ -111,11 +115,40 @@ static bool load_pods(struct loading *l) {
     return good;
 }
 
+/* As its owner applied it: only then can the owner take away by leaving out. */
+static bool apply_status(struct loading *l, const json *binding) {
+    struct arena *a = arena_new(0);
+    json *patch = json_object(), *metadata = json_add_object(patch, "metadata");
+    json_add_str(patch, "apiVersion", json_str(binding, "apiVersion"));
+    json_add_str(patch, "kind", json_str(binding, "kind"));
+    json_add_str(metadata, "name", json_str(binding, "metadata.name"));
+    json_add_item(patch, "status", json_dup(json_get(binding, "status")));
+    const char *text = json_print_arena(patch, a);
+    const char *name = str_percent_encode(json_str(binding, "metadata.name"), "", a);
+    struct sim_http_request req = {.method = "PATCH",
+                                   .path = arena_printf(a, BINDINGS_PATH "/%s/status", name),
+                                   .query = "fieldManager=" STATUS_OWNER "&force=true",
+                                   .content_type = "application/apply-patch+yaml",
+                                   .body = text,
+                                   .body_len = strlen(text)};
+    struct sim_http_answer answer = {0};
+    sim_kube_http(l->w->kube, &req, &answer);
+    free(answer.body);
+    json_free(patch);
+    arena_free(a);
+    return answer.status < 300 ||
+           snapshot_refuse(l->s, json_get(binding, "status"), l->err, "expected a status that the API server takes");
+}
+
 static bool load_bindings(struct loading *l) {
-    for (const json *it = json_first(json_array(l->kubernetes, "bindings")); it; it = it->next)
-        if (!create(l, "cniiambindings", json_dup(it), str_or(json_str(it, "kind"), ""),
-                    str_or(json_str(it, "apiVersion"), ""), it))
+    for (const json *it = json_first(json_array(l->kubernetes, "bindings")); it; it = it->next) {
+        json *copy = json_dup(it);
+        cJSON_DeleteItemFromObjectCaseSensitive(copy, "status");
+        if (!create(l, "cniiambindings", copy, str_or(json_str(it, "kind"), ""), str_or(json_str(it, "apiVersion"), ""),
+                    it) ||
+            (json_get(it, "status") && !apply_status(l, it)))
             return false;
+    }
     return true;
 }
 

@@ -358,8 +358,10 @@ static struct http_client *client_new(void) {
 }
 
 static void client_free(struct http_client *c) {
-    while (c->requests)
-        request_free(c->requests);
+    for (struct http_request *r = c->requests, *next; r; r = next) {
+        next = r->next;
+        request_free(r);
+    }
     free(c);
 }
 
