@@ -1,4 +1,5 @@
 /* snapshot_aws.c - the account: the cluster as EKS has it, from nodes to roles and policies, and back to who else uses them. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "simulator/snapshot.h"
 
 #define INSTANCES_PER_CALL 200 /* values a filter may have */
+static_assert(INSTANCES_PER_CALL < EFFECT_ARGS_MAX, "the filter's name and all its values are arguments");
 #define TAG_PREFIX "cniiam.dev/"
 
 struct account {
