@@ -212,15 +212,25 @@ static bool is_stuck(const struct rehearsal *x) {
     return is_true(x, "Stalled");
 }
 
-static int64_t longest_ms(const struct rehearsal *x) {
+/* How long the binding's own waits are, in all. */
+static int64_t waits_s(const struct rehearsal *x) {
     struct error ignored;
     struct cib_binding *b = cib_decode(binding_of(x), &ignored);
-    int64_t seconds = b ? (int64_t)b->spec.rollout.proof_seconds + b->spec.rollout.settle_seconds +
-                              b->spec.rollout.progress_deadline_seconds + b->spec.node_role.soak_seconds
-                        : 0;
-    int64_t nodes = (int64_t)json_array_size(json_path(snapshot_root(x->r->snapshot), "kubernetes.nodes"));
+    int64_t seconds = 0;
+    if (b) {
+        const struct cib_spec *s = &b->spec;
+        report_assume(x->report, "the binding's own waits: proof %d s, settle %d s, soak %d s",
+                      s->rollout.proof_seconds, s->rollout.settle_seconds, s->node_role.soak_seconds);
+        seconds = (int64_t)s->rollout.proof_seconds + s->rollout.settle_seconds + s->rollout.progress_deadline_seconds +
+                  s->node_role.soak_seconds;
+    }
     cib_free(b);
-    return LEAST_MS + 3 * (seconds * 1000 + nodes * (x->r->options->pod_start_ms + LOOK_MS));
+    return seconds;
+}
+
+static int64_t longest_ms(const struct rehearsal *x) {
+    int64_t nodes = (int64_t)json_array_size(json_path(snapshot_root(x->r->snapshot), "kubernetes.nodes"));
+    return LEAST_MS + 3 * (waits_s(x) * 1000 + nodes * (x->r->options->pod_start_ms + LOOK_MS));
 }
 
 /* Until it is where it should be, or stuck, for as long as one look at everything takes. */

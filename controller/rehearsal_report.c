@@ -39,6 +39,9 @@ static void assume_all(struct report *p) {
         report_assume(p, "webhook pod-identity-webhook was not seen; pods are %s",
                       str_eq(json_str(root, "kubernetes.webhook"), "Absent") ? "not injected"
                                                                              : "injected all the same");
+    if (!str_empty(json_str(root, "kubernetes.lease.holderIdentity")))
+        report_assume(p, "an operator held the Lease (%s): what it does by itself is not in here",
+                      json_str(root, "kubernetes.lease.holderIdentity"));
     if (!json_get(json_get(root, "kubernetes"), "issuer"))
         report_assume(p, "the API server's issuer could not be read; taken for the one that EKS names");
     for (const json *it = json_first(json_get(root, "unknown")); it; it = it->next)
