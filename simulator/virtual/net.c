@@ -510,6 +510,8 @@ static void arrive_write(struct http_request *r) {
     remember(r);
     if (net.o.before)
         net.o.before(net.o.arg, r->what);
+    if (net.o.request)
+        net.o.request(net.o.arg, r->to_aws, &r->req);
     if (r->to_aws && expects(NET_STALE_READ))
         net_stale_before_write(net.stale, virtual_now_ms());
     struct net_fault *f = fault_at(NET_COUNTS_WRITES, net.counts[NET_COUNTS_WRITES]);

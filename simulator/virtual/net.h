@@ -94,6 +94,8 @@ struct net_options {
     int64_t delay_max_ms;                                /* one way */
     void (*crash)(void *arg, int process, bool forgets); /* it is gone when this returns */
     void (*before)(void *arg, const char *what);         /* a call that changes something arrives at its server */
+    /* The same call, as its server sees it; NULL: nobody asks. */
+    void (*request)(void *arg, bool to_aws, const struct sim_http_request *req);
     void *arg;
 };
 void net_begin(const struct net_options *o);
