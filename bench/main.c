@@ -7,6 +7,8 @@
  *   --seeds N         N random swarms; --seed S the one of that seed, with its trace
  *   --twice           each run again: the same seed has to be the same run
  *   --jobs J          processes (default: the cores)
+ *   --mutants         names of the planted bugs (bench/mutants.h, tests/mutants); --mutant NAME hunts one, "none" none;
+ *                     with --scenario NAME: that run alone, told
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/mutants.h"
 #include "bench/run.h"
 #include "platform/base/log.h"
 #include "platform/base/random.h"
@@ -266,8 +269,11 @@ int main(int argc, char **argv) {
                                             {"seed", required_argument, NULL, 's'},
                                             {"jobs", required_argument, NULL, 'j'},
                                             {"fault", required_argument, NULL, 'x'},
+                                            {"mutants", no_argument, NULL, 'l'},
+                                            {"mutant", required_argument, NULL, 'm'},
                                             {NULL, 0, NULL, 0}};
     struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1};
+    const char *mutant = NULL;
     self = argv[0];
     if (getenv("CNI_IAM_BENCH_LOG")) {
         log_configure(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
@@ -290,10 +296,16 @@ int main(int argc, char **argv) {
             s.have_seed = true, s.seed = (uint64_t)number(optarg);
         else if (c == 'j')
             s.jobs = (int)number(optarg);
+        else if (c == 'l')
+            return mutants_list();
+        else if (c == 'm')
+            mutant = optarg;
         else if (c != 'x' || !parse_fault(&s, optarg))
             return usage();
     }
     if (optind != argc || s.jobs < 1 || s.jobs > 64)
         return usage();
+    if (mutant)
+        return s.scenario ? mutants_trace(mutant, s.scenario) : mutants_run(mutant);
     return s.have_seed && !s.seeds ? replay(&s) : run_jobs(&s);
 }

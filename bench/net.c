@@ -13,6 +13,8 @@
 static const char *const fault_names[NET_FAULT_KINDS] = {"lost-before", "lost-after",  "twice",        "denied",
                                                          "throttled",   "unavailable", "crash-before", "crash-after"};
 
+#define STREAM_LOOK_MS 1000 /* of one that hangs: may it speak again? */
+
 enum stage { ON_THE_WAY, ON_THE_WAY_BACK, STREAMING };
 
 struct line {
@@ -34,6 +36,7 @@ struct http_request {
     void (*on_headers)(void *arg, const struct http_response *r);
     bool (*on_data)(void *arg, const char *p, size_t n);
     enum stage stage;
+    int64_t sent_ms;
     uint64_t timer, deadline, watch;
     const struct net_fault *fault;
     struct sim_http_answer answer;
@@ -44,10 +47,14 @@ struct http_request {
 
 struct http_client {
     struct http_request *requests;
+    struct http_client *next;
 };
 
 static struct {
     struct net_options o;
+    struct net_weather weather;
+    struct http_client *clients;
+    struct http_client orphans; /* requests whose process is gone */
     struct prng prng;
     struct net_fault faults[NET_FAULTS_MAX];
     int nfaults, nwrites;
@@ -63,7 +70,9 @@ const char *net_fault_name(enum net_fault_kind kind) {
 void net_begin(const struct net_options *o) {
     for (int i = 0; i < net.nwrites; i++)
         free(net.writes[i]);
+    struct http_client *clients = net.clients;
     memset(&net, 0, sizeof net);
+    net.clients = clients;
     net.o = *o;
     prng_seed(&net.prng, o->seed);
 }
@@ -79,6 +88,10 @@ const struct net_fault *net_faults(int *n) {
     return net.faults;
 }
 
+struct net_weather *net_weather(void) {
+    return &net.weather;
+}
+
 void net_quiet(void) {
     net.quiet = true;
 }
@@ -91,6 +104,25 @@ int net_writes(const char ***lines) {
 
 int64_t net_calls(void) {
     return net.calls;
+}
+
+static void tell(const struct http_request *r, enum net_moment moment, const char *text) {
+    if (!net.o.tap)
+        return;
+    struct net_call c = {.moment = moment,
+                         .to_aws = r->to_aws,
+                         .changes = r->changes,
+                         .is_watch = r->on_data != NULL,
+                         .what = r->what,
+                         .method = r->req.method,
+                         .path = r->req.path,
+                         .query = r->req.query,
+                         .body = r->req.body,
+                         .sent_ms = r->sent_ms,
+                         .status = r->error.code ? 0 : r->answer.status,
+                         .retry_after_s = r->answer.retry_after_s,
+                         .answer = text};
+    net.o.tap(net.o.tap_arg, &c);
 }
 
 static int64_t delay(void) {
@@ -148,10 +180,21 @@ static struct http_response response_of(const struct http_request *r) {
     return out;
 }
 
+/* A watch that was refused: its answer comes as any stream does, headers first. */
+static void hand_over_refusal(struct http_request *r, const struct http_response *response) {
+    if (r->on_headers)
+        r->on_headers(r->arg, response);
+    if (response->body_len)
+        r->on_data(r->arg, response->body, response->body_len);
+}
+
 static void finish(struct http_request *r) {
     struct http_response response = response_of(r);
     if (r->error.code)
         response.status = 0;
+    if (r->on_data && response.status && response.status != 200)
+        hand_over_refusal(r, &response);
+    tell(r, NET_ANSWERED, r->error.code || !r->answer.body ? "" : r->answer.body);
     r->done(r->arg, &response);
     request_free(r);
 }
@@ -207,7 +250,9 @@ static void pump(void *arg) {
     struct http_request *r = arg;
     struct line *line = r->first;
     r->timer = 0;
-    if (!line)
+    if (net.weather.streams_hang)
+        r->timer = after(STREAM_LOOK_MS, pump, r);
+    if (!line || net.weather.streams_hang)
         return;
     r->first = line->next;
     if (!r->first)
@@ -215,6 +260,8 @@ static void pump(void *arg) {
     else
         r->timer = after(delay(), pump, r);
     bool end = line->end;
+    if (!end)
+        tell(r, NET_LINE, line->text);
     bool go_on = end || r->on_data(r->arg, line->text, line->len);
     free(line);
     if (end) {
@@ -230,6 +277,20 @@ static void on_deadline(void *arg) {
     r->deadline = 0;
     error_set(&r->error, ERR_TIMEOUT, "no answer within the deadline");
     finish(r);
+}
+
+/* Every watch ends at once, as when a load balancer forgets its connections. */
+void net_break_streams(void) {
+    for (struct http_client *c = net.clients; c; c = c->next)
+        for (struct http_request *r = c->requests, *next; r; r = next) {
+            next = r->next;
+            if (r->stage != STREAMING)
+                continue;
+            stop_timer(&r->timer);
+            error_set(&r->error, ERR_LOST, "the connection broke");
+            r->stage = ON_THE_WAY_BACK;
+            r->timer = after(1, on_back, r);
+        }
 }
 
 static void open_stream(struct http_request *r) {
@@ -278,7 +339,31 @@ static void refuse(struct http_request *r, enum net_fault_kind kind) {
     r->answer = (struct sim_http_answer){.status = status,
                                          .content_type = r->to_aws ? "text/xml" : "application/json",
                                          .body = strdup(text),
-                                         .body_len = strlen(text)};
+                                         .body_len = strlen(text),
+                                         .retry_after_s = net.weather.retry_after_s};
+    answer_later(r);
+}
+
+static bool is_refused(const struct http_request *r) {
+    const struct net_weather *w = &net.weather;
+    return w->refused && strstr(r->what, w->refused) && (w->refused_streams || !r->on_data);
+}
+
+/* A list of nothing: an answer like any other, and no wish (S14). */
+static bool is_emptied(const struct http_request *r) {
+    return net.weather.lists_are_empty && !r->to_aws && str_eq(r->req.method, "GET") &&
+           (str_has_suffix(r->req.path, "/pods") || str_has_suffix(r->req.path, "/nodes"));
+}
+
+static void answer_empty(struct http_request *r) {
+    serve(r, &r->answer);
+    struct error err;
+    json *list = json_parse(str_or(r->answer.body, "{}"), r->answer.body_len, &err);
+    json_add_item(list, "items", json_new_array());
+    free(r->answer.body);
+    r->answer.body = json_print(list);
+    r->answer.body_len = strlen(r->answer.body);
+    json_free(list);
     answer_later(r);
 }
 
@@ -332,12 +417,31 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
     answer_later(r);
 }
 
+static void arrive_without_sender(struct http_request *r) {
+    remember(r);
+    serve(r, &r->answer);
+    request_free(r);
+}
+
 static void on_arrival(void *arg) {
     struct http_request *r = arg;
     struct net_fault *f = NULL;
     r->timer = 0;
+    tell(r, NET_ARRIVED, "");
+    if (r->client == &net.orphans) {
+        arrive_without_sender(r);
+        return;
+    }
+    if (is_refused(r)) {
+        refuse(r, net.weather.refusal);
+        return;
+    }
     if (r->on_data) {
         open_stream(r);
+        return;
+    }
+    if (is_emptied(r)) {
+        answer_empty(r);
         return;
     }
     if (r->changes) {
@@ -361,14 +465,35 @@ struct http_client *http_client_new(struct loop *l, const struct http_client_opt
     struct http_client *c = calloc(1, sizeof *c);
     if (!c)
         die("out of memory");
+    c->next = net.clients;
+    net.clients = c;
     return c;
+}
+
+/* Sent is sent: a write on the way arrives, though nobody waits for its answer any more. */
+static bool outlives(struct http_request *r) {
+    if (!net.weather.writes_outlive || !r->changes || r->stage != ON_THE_WAY)
+        return false;
+    struct http_request **at = &r->client->requests;
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    stop_timer(&r->deadline);
+    r->client = &net.orphans;
+    r->next = net.orphans.requests;
+    net.orphans.requests = r;
+    return true;
 }
 
 void http_client_free(struct http_client *c) {
     if (!c)
         return;
+    struct http_client **at = &net.clients;
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
     while (c->requests)
-        request_free(c->requests);
+        http_cancel(c->requests);
     free(c);
 }
 
@@ -448,13 +573,15 @@ struct http_request *http_start(struct http_client *c, const struct http_call *c
     r->changes = counts_as_write(r, call);
     r->what = name_of(r, call);
     net.calls++;
-    r->timer = after(delay(), on_arrival, r);
+    r->sent_ms = virtual_now_ms();
+    tell(r, NET_SENT, "");
+    r->timer = after(delay() + (r->to_aws && r->changes ? net.weather.aws_delay_ms : 0), on_arrival, r);
     r->deadline = after(call->deadline_ms > 0 ? call->deadline_ms : 40000, on_deadline, r);
     return r;
 }
 
 void http_cancel(struct http_request *r) {
-    if (r)
+    if (r && !outlives(r))
         request_free(r);
 }
 

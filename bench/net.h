@@ -11,6 +11,9 @@
  *   DENIED, THROTTLED, UNAVAILABLE   the server's own refusal, nothing is done
  *   CRASH_BEFORE, CRASH_AFTER        the operator ends before, or after the server did it
  *
+ * Besides there is a weather, for as long as somebody else wants it: streams that say nothing, refusals of some calls, lists
+ * that come back empty. A tap sees every call, for oracles (bench/oracle.h).
+ *
  * Ownership: process-wide; net_begin starts anew, operators come and go.   Errors: as http.h's.
  * Bounds: NET_FAULTS_MAX faults, NET_CALLS_MAX recorded calls.
  */
@@ -47,6 +50,27 @@ struct net_fault {
     bool hit;
 };
 
+/* One moment of one call. */
+enum net_moment { NET_SENT, NET_ARRIVED, NET_ANSWERED, NET_LINE };
+struct net_call {
+    enum net_moment moment;
+    bool to_aws, changes, is_watch;
+    const char *what, *method, *path, *query, *body;
+    int64_t sent_ms;           /* virtual time */
+    int status, retry_after_s; /* NET_ANSWERED; status 0: the answer was lost */
+    const char *answer;        /* NET_ANSWERED: its body; NET_LINE: the line of a watch */
+};
+
+struct net_weather {
+    bool streams_hang, lists_are_empty;
+    const char *refused;         /* calls whose text ("kube PATCH /…", "aws …") holds this; NULL: none */
+    bool refused_streams;        /* watches too */
+    enum net_fault_kind refusal; /* NET_DENIED, NET_THROTTLED, NET_UNAVAILABLE */
+    int retry_after_s;           /* of such a refusal; 0: it does not say */
+    bool writes_outlive;         /* what a process that ends has sent still reaches its server */
+    int64_t aws_delay_ms;        /* on top, one way, for what changes something */
+};
+
 struct net_options {
     struct sim_kube *kube;
     struct sim_aws *aws;
@@ -55,7 +79,11 @@ struct net_options {
     void (*crash)(void *arg);                    /* the operator is gone when this returns */
     void (*before)(void *arg, const char *what); /* a call that changes something arrives at its server */
     void *arg;
+    void (*tap)(void *arg, const struct net_call *c); /* NULL: nobody */
+    void *tap_arg;
 };
+struct net_weather *net_weather(void); /* fair after net_begin */
+void net_break_streams(void);
 void net_begin(const struct net_options *o);
 void net_add_fault(enum net_fault_kind kind, int at);
 const struct net_fault *net_faults(int *n);

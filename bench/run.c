@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench/oracle.h"
 #include "bench/virtual_loop.h"
 #include "controller/operator.h"
 #include "platform/base/digest.h"
@@ -22,6 +23,7 @@
 #define QUIET_LONG_MS (60 * 60 * 1000) /* where nothing went wrong */
 #define AUDIT_INTERVAL_MS 60000
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
+#define WEBHOOK_LAG_MS 500
 
 extern const char bench_crd_yaml[];
 
@@ -115,6 +117,18 @@ static void crash(void *arg) {
     end_and_restart(arg);
 }
 
+static void stop_gently(void *arg) {
+    struct run *r = arg;
+    if (r->replica.running)
+        operator_stop(r->replica.op, on_lost, r);
+}
+
+static void enter(struct run *r, enum bench_phase when) {
+    struct bench_stage s = {.world = r->world, .checker = r->checker, .stop_operator = stop_gently, .arg = r};
+    if (r->o->on_phase)
+        r->o->on_phase(&s, when);
+}
+
 /* --- the world as it is --- */
 
 static const json *binding(const struct run *r) {
@@ -171,7 +185,15 @@ static bool judged(struct run *r) {
     r->out->violations = sim_checker_violations(r->checker);
     if (r->out->violations)
         fail(r, "%s", sim_checker_violation(r->checker, 0));
+    if (oracle_violation()) {
+        r->out->violations++;
+        fail(r, "%s", oracle_violation());
+    }
     return r->out->violations == 0;
+}
+
+static bool objected(const struct run *r) {
+    return sim_checker_violations(r->checker) || oracle_violation();
 }
 
 /* --- phases --- */
@@ -185,14 +207,15 @@ static bool goal_gone(const struct run *r) {
 }
 
 static bool run_until(struct run *r, bool (*goal)(const struct run *r), const char *what) {
-    int64_t end = virtual_now_ms() + BENCH_VIRTUAL_MAX_MS, look = 0, since = -1;
+    int64_t max = r->o->goal_max_ms ? r->o->goal_max_ms : BENCH_VIRTUAL_MAX_MS;
+    int64_t end = virtual_now_ms() + max, look = 0, since = -1;
     while (virtual_now_ms() < end) {
         virtual_loop_step(end);
         if (r->lost) {
             r->lost = false;
             end_and_restart(r);
         }
-        if (sim_checker_violations(r->checker))
+        if (objected(r))
             return judged(r);
         if (virtual_now_ms() < look)
             continue;
@@ -202,19 +225,21 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
             return true;
     }
     const json *ready = condition(r, "Ready");
-    fail(r, "L2: not %s after an hour: Ready=%s %s: %s", what, str_or(json_str(ready, "status"), "?"),
-         str_or(json_str(ready, "reason"), "?"), str_or(json_str(ready, "message"), "?"));
+    fail(r, "L2: not %s after %lld min: Ready=%s %s: %s", what, (long long)max / 60000,
+         str_or(json_str(ready, "status"), "?"), str_or(json_str(ready, "reason"), "?"),
+         str_or(json_str(ready, "message"), "?"));
     return false;
 }
 
 /* S13: nothing to do, nothing written; and AWS is looked at once an interval. */
 static bool rest(struct run *r, const char *when) {
-    int64_t quiet = r->o->nfaults ? QUIET_MS : QUIET_LONG_MS, end = virtual_now_ms() + quiet;
+    int64_t quiet = r->o->rest_ms ? r->o->rest_ms : (r->o->nfaults ? QUIET_MS : QUIET_LONG_MS);
+    int64_t end = virtual_now_ms() + quiet;
     int64_t looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster");
     int before = net_writes(NULL);
     const char **lines;
     while (virtual_loop_step(end))
-        if (r->lost || sim_checker_violations(r->checker))
+        if (r->lost || objected(r))
             break;
     int after = net_writes(&lines);
     if (after != before)
@@ -244,10 +269,16 @@ static void check_restored(struct run *r) {
             fail(r, "S15: node %s is not back on its node role", rows[i].name);
     if (!has_cni_policy(r, "eks-node") || (r->o->nodes > 2 && !has_cni_policy(r, "eks-node-memory")))
         fail(r, "S15: a node role lacks its policy");
-    if (count_of(r, "ListRoles", "Roles") != 2)
+    int roles = count_of(r, "ListRoles", "Roles") - 2 - r->o->foreign_roles;
+    if (roles > 0)
         fail(r, "S15: a role of ours is left");
-    if (count_of(r, "ListOpenIDConnectProviders", "OpenIDConnectProviderList") != 0)
+    if (roles < 0)
+        fail(r, "S5: a role of somebody else is gone");
+    int providers = count_of(r, "ListOpenIDConnectProviders", "OpenIDConnectProviderList") - r->o->foreign_provider;
+    if (providers > 0)
         fail(r, "S15: the provider is left");
+    if (providers < 0)
+        fail(r, "S5: the provider of somebody else is gone");
 }
 
 /* --- one run --- */
@@ -311,12 +342,12 @@ static void prepare_environment(struct run *r) {
     snprintf(path, sizeof path, "%s/config", r->dir);
     write_file(path, "apiVersion: v1\nkind: Config\ncurrent-context: sim\n"
                      "clusters: [{name: sim, cluster: {server: \"" NET_KUBE "\"}}]\n"
-                     "users: [{name: sim, user: {token: simulated}}]\n"
+                     "users: [{name: sim, user: {token: " ORACLE_SECRET "}}]\n"
                      "contexts: [{name: sim, context: {cluster: sim, user: sim}}]\n");
     setenv("KUBECONFIG", path, 1);
     setenv("AWS_ENDPOINT_URL", NET_AWS, 1);
     setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY, 1);
-    setenv("AWS_SECRET_ACCESS_KEY", "simulated", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", ORACLE_SECRET, 1);
     setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
     setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
@@ -329,8 +360,9 @@ static void make_world(struct run *r) {
                                   .nodes = o->nodes,
                                   .enforcement_lag_ms = o->enforcement_lag_ms,
                                   .pod_start_ms = 3000,
-                                  .webhook_lag_ms = 500,
+                                  .webhook_lag_ms = o->webhook_lag_ms ? o->webhook_lag_ms : WEBHOOK_LAG_MS,
                                   .webhook_misses = o->webhook_misses,
+                                  .foreign_consumer = o->foreign_consumer,
                                   .ipv6 = o->ipv6,
                                   .on_delete = o->on_delete,
                                   .crd_yaml = bench_crd_yaml};
@@ -345,8 +377,10 @@ static void make_world(struct run *r) {
                             .seed = o->seed,
                             .delay_max_ms = o->delay_max_ms,
                             .crash = crash,
-                            .arg = r};
+                            .arg = r,
+                            .tap = o->oracles ? oracle_tap : NULL};
     net_begin(&n);
+    oracle_begin(o->oracles ? r->world : NULL, o, r->state);
     for (int i = 0; i < o->nfaults; i++)
         net_add_fault(o->faults[i].kind, o->faults[i].at);
 }
@@ -380,20 +414,44 @@ static void measure(struct run *r) {
         out->faults_met = out->faults_met && faults[i].hit;
 }
 
+/* A binding that has to be held back: nothing happens for a while, and that is all. */
+static bool held(struct run *r) {
+    int64_t end = virtual_now_ms() + r->o->held_ms;
+    while (virtual_loop_step(end) && !objected(r))
+        if (r->lost) {
+            r->lost = false;
+            end_and_restart(r);
+        }
+    return judged(r);
+}
+
+static bool migrated(struct run *r) {
+    if (r->o->held_ms)
+        return held(r);
+    if (!run_until(r, goal_migrated, "migrated"))
+        return false;
+    check_migrated(r);
+    return judged(r) && !r->out->failure[0];
+}
+
 static void phases(struct run *r) {
     apply_binding(r);
-    if (r->out->failure[0] || !run_until(r, goal_migrated, "migrated"))
-        return;
-    check_migrated(r);
-    if (!judged(r))
+    if (r->out->failure[0] || !migrated(r))
         return;
     r->out->migration_writes = net_writes(NULL);
-    if (!rest(r, "after the migration"))
+    enter(r, BENCH_MIGRATED);
+    if (!r->o->held_ms && r->o->rest_ms >= 0 && !rest(r, "after the migration"))
         return;
+    if (r->o->rest_ms < 0) /* what others did to it needs its time */
+        for (int64_t end = virtual_now_ms() - r->o->rest_ms; virtual_loop_step(end) && !objected(r);)
+            ;
+    enter(r, BENCH_DELETED);
     kube_call(r, "DELETE", "/apis/cniiam.dev/v1alpha1/cniiambindings/aws-node", "");
     if (!run_until(r, goal_gone, "gone"))
         return;
-    check_restored(r);
+    if (!r->o->stays_migrated)
+        check_restored(r);
+    oracle_end();
     judged(r);
 }
 
@@ -409,6 +467,7 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     prepare_environment(r);
     virtual_loop_begin();
     make_world(r);
+    enter(r, BENCH_MADE);
     start_operator(r);
     phases(r);
     measure(r);

@@ -15,12 +15,22 @@
 #include <stdint.h>
 
 #include "bench/net.h"
+#include "simulator/checker.h"
 
 #define BENCH_VIRTUAL_MAX_MS (60 * 60 * 1000)
 
 struct bench_fault {
     enum net_fault_kind kind;
     int at;
+};
+
+/* Where somebody else's hands may change the world. */
+enum bench_phase { BENCH_MADE, BENCH_MIGRATED, BENCH_DELETED };
+struct bench_stage {
+    struct sim_world *world;
+    struct sim_checker *checker;
+    void (*stop_operator)(void *arg); /* as SIGTERM does; another starts when it is gone */
+    void *arg;
 };
 
 struct bench_options {
@@ -34,6 +44,18 @@ struct bench_options {
     const struct bench_fault *faults;
     int nfaults;
     bool trace; /* writes to standard output */
+
+    /* For mutants (bench/mutants.h). */
+    bool oracles;                                                         /* bench/oracle.h looks on */
+    void (*on_phase)(const struct bench_stage *s, enum bench_phase when); /* NULL: nobody else is there */
+    const char *keep;       /* words of calls that nobody may make: what belongs to others; '|' between them */
+    const char *kept_trust; /* a word that no trust policy may lose */
+    int64_t held_ms;        /* > 0: this binding never gets as far as a detachment; so long is waited to see it */
+    int64_t goal_max_ms;    /* for the migration, and for the deletion; 0: BENCH_VIRTUAL_MAX_MS */
+    int64_t rest_ms;        /* 0: an hour, or ten minutes where there are faults; < 0: no rest is expected */
+    int64_t webhook_lag_ms; /* 0: half a second */
+    int foreign_roles;      /* that others have besides the two node roles */
+    bool foreign_consumer, foreign_provider, stays_migrated; /* the last: deletion gives nothing back */
 };
 
 struct bench_result {
