@@ -23,10 +23,10 @@
 #define EC2_TRUST                                                                                                      \
     "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Sid\":\"Theirs\",\"Effect\":\"Allow\",\"Principal\":{\"Service\":"  \
     "\"ec2.amazonaws.com\"},\"Action\":\"sts:AssumeRole\"}]}"
-#define PROVIDER_TRUST                                                                                                 \
+#define PROVIDER_TRUST(subject)                                                                                        \
     "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Federated\":\"" PROVIDER        \
     "\"},\"Action\":\"sts:AssumeRoleWithWebIdentity\",\"Condition\":{\"StringEquals\":{\"" PROVIDER_URL                \
-    ":aud\":\"sts.amazonaws.com\",\"" PROVIDER_URL ":sub\":\"system:serviceaccount:default:app\"}}}]}"
+    ":aud\":\"sts.amazonaws.com\",\"" PROVIDER_URL ":sub\":\"system:serviceaccount:" subject "\"}}}]}"
 
 /* --- the run under way --- */
 
@@ -100,7 +100,8 @@ static void first_name(void *arg, const json *pod) {
 /* Nobody tells the operator that a pod was made anew, and without the role. */
 static void a_pod_changes_in_silence(void) {
     char name[80] = "";
-    net_weather()->streams_hang = true;
+    net_weather()->hanging[0] = "/pods";
+    net_weather()->hanging[1] = "/daemonsets";
     sim_world_webhook(run.stage.world, false);
     sim_kube_each(sim_world_kube(run.stage.world), "pods", "kube-system", first_name, name);
     sim_kube_delete(sim_world_kube(run.stage.world), "pods", "kube-system", name);
@@ -218,13 +219,16 @@ static void terminated(const struct bench_stage *s, enum bench_phase when) {
 
 /* --- nodes and other people's things --- */
 
+/* And nobody hears its complaints: Events may get lost. */
 static void node_joins(const struct bench_stage *s, enum bench_phase when) {
+    run.stage = *s;
     if (when == BENCH_MIGRATED) {
+        net_weather()->hanging[0] = "/events";
         sim_world_webhook(s->world, false);
         sim_world_add_node(s->world);
     }
     if (when == BENCH_DELETED)
-        sim_world_webhook(s->world, true);
+        all_is_well(NULL);
 }
 
 /* Nodes report every ten seconds, as kubelets do. */
@@ -283,9 +287,15 @@ static void role_of_somebody(const struct bench_stage *s, enum bench_phase when)
         make_role(s, EC2_TRUST, NULL);
 }
 
+/* Made by somebody for just this, as we would have made it. */
+static void role_was_there(const struct bench_stage *s, enum bench_phase when) {
+    if (when == BENCH_MADE)
+        make_role(s, PROVIDER_TRUST("kube-system:aws-node"), NULL);
+}
+
 static void other_role_trusts_provider(const struct bench_stage *s, enum bench_phase when) {
     if (when == BENCH_MIGRATED)
-        make_role(s, PROVIDER_TRUST, NULL);
+        make_role(s, PROVIDER_TRUST("default:app"), NULL);
 }
 
 static void provider_was_there(const struct bench_stage *s, enum bench_phase when) {
@@ -318,6 +328,48 @@ static void role_changes_hands(const struct bench_stage *s, enum bench_phase whe
     run.stage = *s;
     if (when == BENCH_DELETED)
         once(goes_back, retag);
+}
+
+/* The last pod that had the role is replaced: what we made goes next. */
+static bool pods_are_back(void) {
+    struct sim_node_row rows[16];
+    int n = sim_world_rows(run.stage.world, rows, 16);
+    for (int i = 0; i < n; i++)
+        if (rows[i].identity != SIM_POD_NODE_ROLE)
+            return false;
+    return goes_back();
+}
+
+static bool is_away(void) {
+    return !run.stage.is_running(run.stage.arg);
+}
+
+static void retag_provider(void) {
+    const struct sim_aws_param p[] = {{"OpenIDConnectProviderArn", PROVIDER},
+                                      {"Tags.member.1.Key", "cniiam.dev/managed-by"},
+                                      {"Tags.member.1.Value", "terraform"}};
+    aws(&run.stage, "TagOpenIDConnectProvider", p, 3);
+    oracle_keep("aws DeleteOpenIDConnectProvider");
+}
+
+static void stop_and_retag(void) {
+    run.stage.stop_operator(run.stage.arg);
+    once(is_away, retag_provider);
+}
+
+static void provider_changes_hands_meanwhile(const struct bench_stage *s, enum bench_phase when) {
+    run.stage = *s;
+    if (when == BENCH_DELETED)
+        once(pods_are_back, stop_and_retag);
+}
+
+/* As IAM answers for a role that was made a moment ago. */
+static void node_roles_are_not_seen(const struct bench_stage *s, enum bench_phase when) {
+    run.stage = *s;
+    if (when != BENCH_DELETED)
+        return;
+    refuse("aws AttachRolePolicy", NET_DENIED, 0, 20000);
+    net_weather()->not_found = true;
 }
 
 static void others_attach_a_policy(const struct bench_stage *s, enum bench_phase when) {
@@ -423,6 +475,13 @@ static const struct bench_options scenarios[] = {
      .keep = "aws DeleteRole",
      .kept_trust = "ec2.amazonaws.com",
      .on_phase = role_of_somebody},
+    {.scenario = "adopted-as-it-is",
+     .spec = AUTOMATIC_WITH(NAMED_SHARED(",\"management\":\"Adopt\"")),
+     PLAIN,
+     .foreign_roles = 1,
+     .foreign_provider = true,
+     .keep = "aws DeleteRole",
+     .on_phase = role_was_there},
     {.scenario = "provider-shared",
      .spec = AUTOMATIC,
      PLAIN,
@@ -442,6 +501,13 @@ static const struct bench_options scenarios[] = {
      .foreign_roles = 1,
      .foreign_provider = true,
      .on_phase = role_changes_hands},
+    {.scenario = "changes-while-away",
+     .spec = SPEC("", ",\"detach\":\"Never\""),
+     PLAIN,
+     .held_ms = HELD_MS,
+     .foreign_provider = true,
+     .on_phase = provider_changes_hands_meanwhile},
+    {.scenario = "roles-not-seen", .spec = AUTOMATIC, PLAIN, .on_phase = node_roles_are_not_seen},
     {.scenario = "others-attach",
      .spec = AUTOMATIC,
      PLAIN,

@@ -13,7 +13,7 @@
 #include "platform/base/str.h"
 
 /* The fault that a mutant is hunted with first: what happens to the nth call of that text; nth below 0: from the last; or to the call so many
- * places before it. */
+ * places before that one, and after it where this is below 0. */
 struct hunted_with {
     bool fault;
     enum net_fault_kind kind;
@@ -73,18 +73,12 @@ static const struct mutant mutants[] = {
      "irsa",
      "a lost answer counts as done",
      {true, NET_LOST_BEFORE, "aws AttachRolePolicy", -1, 0}},
-    {"no_such_entity_is_success",
-     "irsa",
-     "whatever is not there counts as done",
-     {true, NET_TWICE, "aws DetachRolePolicy", 1, 0}},
+    {"no_such_entity_is_success", "roles-not-seen", "whatever is not there counts as done", {0}},
     {"own_writes_are_not_awaited",
      "adopted",
      "the next pass begins before the cache has seen the last write (KEP-5647)",
      {0}},
-    {"state_file_is_trusted",
-     "irsa",
-     "what the state file remembers counts as seen now",
-     {true, NET_CRASH_AFTER, "aws DetachRolePolicy", 1, 0}},
+    {"state_file_is_trusted", "changes-while-away", "what the state file remembers counts as seen now", {0}},
     {"token_in_message", "slow-iam", "an error message quotes the token", {0}},
     /* gates */
     {"finalizer_after_the_effects", "irsa", "the finalizer comes when AWS is changed already", {0}},
@@ -102,9 +96,9 @@ static const struct mutant mutants[] = {
     {"annotation_without_uid", "irsa", "the annotation is applied to whatever has the name, or creates it", {0}},
     {"canary_does_not_settle", "irsa", "all follow as soon as the canary is Ready", {0}},
     {"canary_need_not_be_ready", "irsa", "all follow as soon as the canary is there", {0}},
-    {"restart_key_is_not_the_same_twice", "irsa", "the restart key is the time, not the injection", {0}},
+    {"restart_key_is_the_time", "irsa", "the restart key is the time, not the injection", {0}},
     {"missed_pods_go_all_at_once", "on-delete", "the pods that are left are re-created together", {0}},
-    {"pod_is_deleted_by_name", "irsa", "whatever pod has the name now goes", {0}},
+    {"pod_is_deleted_by_name", "irsa", "no preconditions: whatever pod has the name now goes", {0}},
     {"cached_reads_before_the_detachment", "deaf", "the detachment stands on what the cache says", {0}},
     {"pods_without_the_role_do_not_count", "deaf", "only pods that have the role are counted", {0}},
     {"empty_list_is_consent", "deaf-and-empty", "no node: nobody needs the policy", {0}},
@@ -116,10 +110,10 @@ static const struct mutant mutants[] = {
     {"soak_is_forgotten_by_a_restart",
      "slow-iam",
      "after a restart nobody waits until IAM enforces what was attached",
-     {true, NET_CRASH_BEFORE, "kube PATCH /api/v1/namespaces/kube-system/serviceaccounts/aws-node", -1, 0}},
+     {true, NET_CRASH_AFTER, "aws AttachRolePolicy", -1, -1}},
     {"restoring_does_not_await_the_webhook", "slow-webhook", "pods go back before the webhook forgot the role", {0}},
     {"finalizer_goes_before_the_cleanup", "irsa", "the binding goes, role and provider stay", {0}},
-    {"adopted_role_is_deleted", "adopted", "a role that was only adopted is deleted", {0}},
+    {"adopted_role_is_deleted", "adopted-as-it-is", "a role that was only adopted is deleted", {0}},
     {"untagged_provider_is_deleted", "provider-was-there", "a provider that was there before is deleted", {0}},
     {"foreign_policy_is_detached", "others-attach", "policies of others come off our role", {0}},
     {"retain_is_ignored", "retained", "deletionPolicy Retain restores all the same", {0}},
@@ -366,6 +360,12 @@ int mutants_trace(const char *name, const char *scenario) {
     if (!s || (!m && !str_eq(name, "none")))
         return 2;
     struct bench_options o = options_of(s);
+    struct bench_fault f = {0};
+    if (m && m->with.fault && str_eq(m->scenario, scenario)) {
+        f = (struct bench_fault){.kind = m->with.kind, .at = run(NULL, &o, &m->with).call_at};
+        o.faults = &f;
+        o.nfaults = 1;
+    }
     o.trace = true;
     struct answer a = run(m ? name : NULL, &o, NULL);
     printf("%s\n", a.result.failure[0] ? a.result.failure : "clean");

@@ -250,9 +250,11 @@ static void pump(void *arg) {
     struct http_request *r = arg;
     struct line *line = r->first;
     r->timer = 0;
-    if (net.weather.streams_hang)
+    bool hangs = str_has_suffix(r->req.path, str_or(net.weather.hanging[0], "?")) ||
+                 str_has_suffix(r->req.path, str_or(net.weather.hanging[1], "?"));
+    if (hangs)
         r->timer = after(STREAM_LOOK_MS, pump, r);
-    if (!line || net.weather.streams_hang)
+    if (!line || hangs)
         return;
     r->first = line->next;
     if (!r->first)
@@ -325,12 +327,13 @@ static void refuse(struct http_request *r, enum net_fault_kind kind) {
                [NET_THROTTLED] = {400, "Throttling", "TooManyRequests"},
                [NET_UNAVAILABLE] = {503, "ServiceUnavailable", "ServiceUnavailable"}};
     char text[512];
-    int status = how[kind].status;
+    int status = net.weather.not_found ? 404 : how[kind].status;
+    const char *code = net.weather.not_found ? "NoSuchEntity" : how[kind].code;
     if (r->to_aws)
         snprintf(text, sizeof text,
                  "<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>injected</Message></Error>"
                  "<RequestId>r</RequestId></ErrorResponse>",
-                 how[kind].code);
+                 code);
     else
         snprintf(text, sizeof text,
                  "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"message\":\"injected\","

@@ -62,10 +62,12 @@ struct net_call {
 };
 
 struct net_weather {
-    bool streams_hang, lists_are_empty;
+    const char *hanging[2]; /* watches of these paths' ends say nothing; NULL: none */
+    bool lists_are_empty;
     const char *refused;         /* calls whose text ("kube PATCH /…", "aws …") holds this; NULL: none */
     bool refused_streams;        /* watches too */
     enum net_fault_kind refusal; /* NET_DENIED, NET_THROTTLED, NET_UNAVAILABLE */
+    bool not_found;              /* instead: 404, NoSuchEntity */
     int retry_after_s;           /* of such a refusal; 0: it does not say */
     bool writes_outlive;         /* what a process that ends has sent still reaches its server */
     int64_t aws_delay_ms;        /* on top, one way, for what changes something */

@@ -214,14 +214,14 @@ static void on_log_line(void *ctx, const char *line, size_t len) {
         oracle_broken("S10: a log line holds a secret");
 }
 
-/* The signature's end: no other text has it. */
+/* A piece of its claims, which no other text has: messages are cut at their end. */
 static void note_token(const struct net_call *c) {
     if (c->moment != NET_ANSWERED || !str_has_suffix(c->path, "/token") || c->status != 201)
         return;
     const char *at = strstr(c->answer, "\"token\":\"");
     const char *end = at ? strchr(at + strlen("\"token\":\""), '"') : NULL;
-    if (end && end - at > 60)
-        snprintf(wire.token, sizeof wire.token, "%.*s", 40, end - 40);
+    if (end && end - at > 200)
+        snprintf(wire.token, sizeof wire.token, "%.*s", 40, at + 120);
 }
 
 static void check_secrets(const struct net_call *c) {

@@ -123,8 +123,13 @@ static void stop_gently(void *arg) {
         operator_stop(r->replica.op, on_lost, r);
 }
 
+static bool is_running(void *arg) {
+    return ((struct run *)arg)->replica.running;
+}
+
 static void enter(struct run *r, enum bench_phase when) {
-    struct bench_stage s = {.world = r->world, .checker = r->checker, .stop_operator = stop_gently, .arg = r};
+    struct bench_stage s = {
+        .world = r->world, .checker = r->checker, .is_running = is_running, .stop_operator = stop_gently, .arg = r};
     if (r->o->on_phase)
         r->o->on_phase(&s, when);
 }

@@ -29,6 +29,7 @@ enum bench_phase { BENCH_MADE, BENCH_MIGRATED, BENCH_DELETED };
 struct bench_stage {
     struct sim_world *world;
     struct sim_checker *checker;
+    bool (*is_running)(void *arg);
     void (*stop_operator)(void *arg); /* as SIGTERM does; another starts when it is gone */
     void *arg;
 };

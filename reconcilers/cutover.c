@@ -154,12 +154,8 @@ static bool live_pods_proven(struct ctx *c, size_t *count) {
         struct pod_view *p = pod_decode(it, &err);
         const char *why = p ? NULL : arena_printf(c->a, "a pod can not be read: %s", err.message);
         bool good = GUARD(live_pods_are_proven, p && pod_has_target(c, p, &why));
-        if (MUTANT(pods_without_the_role_do_not_count) && !good) {
-            pod_free(p);
-            continue;
-        }
         pod_free(p);
-        if (!good)
+        if (!good && !MUTANT(pods_without_the_role_do_not_count))
             return ctx_wait(c, G7, REASON_PODS_UNPROVEN, POLL_MS, "live check: %s", why);
         ++*count;
     }

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "platform/base/digest.h"
-#include "platform/base/mutant.h"
 
 static char *short_digest(const char *text, int hex, struct arena *a) {
     char full[DIGEST_SHA256_HEX];
@@ -35,10 +34,6 @@ char *partition_of_arn(const char *arn, struct arena *a) {
 char *name_restart_key(const char *role_arn, const char *audience, bool regional_sts, struct arena *a) {
     if (!role_arn)
         return arena_strdup(a, "none");
-    if (MUTANT(restart_key_is_not_the_same_twice)) {
-        static unsigned long long n;
-        return arena_printf(a, "restarted-%llu", ++n);
-    }
     return short_digest(arena_printf(a, "%s|%s|%d", role_arn, str_or(audience, ""), regional_sts ? 1 : 0), 16, a);
 }
 

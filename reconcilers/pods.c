@@ -1,7 +1,6 @@
 /* pods.c - the aws-node pods as the proof sees them (G6, S2): what each lives on, read from its spec alone. */
 #include <string.h>
 
-#include "platform/base/mutant.h"
 #include "reconcilers/context.h"
 #include "reconcilers/policy_document.h"
 
@@ -114,8 +113,7 @@ bool pods_fit(const struct ctx *c) {
 
 const struct effect *effect_delete_pod(struct ctx *c, const struct pod_view *p) {
     return effect_new(c->a, EFFECT_K8S_DELETE, "resource", "pods", "namespace", p->meta.ns, "name", p->meta.name, "uid",
-                      MUTANT(pod_is_deleted_by_name) ? NULL : p->meta.uid, "resourceVersion", p->meta.resource_version,
-                      NULL);
+                      p->meta.uid, "resourceVersion", p->meta.resource_version, NULL);
 }
 
 /* What the DaemonSet controller would create, asked of the API server without creating it (G4). */

@@ -138,8 +138,10 @@ static bool watch_canary(struct ctx *c) {
 static bool restart_daemon_set(struct ctx *c) {
     if (!prove_again(c))
         return false;
+    const char *key =
+        MUTANT(restart_key_is_the_time) ? arena_printf(c->a, "%lld", (long long)c->w->now_wall_ms) : c->restart_key;
     struct step *step =
-        ctx_step(c, G5, effect_restart(c, c->restart_key), "the canary holds: all other pods follow",
+        ctx_step(c, G5, effect_restart(c, key), "the canary holds: all other pods follow",
                  "~ restart DaemonSet kube-system/aws-node (%s=%s)", CIB_ANNOTATION_RESTARTED_FOR, c->restart_key);
     c->s->rollout.restart_key = c->restart_key;
     c->p->progress_boot_ms = 0;
