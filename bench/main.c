@@ -13,6 +13,8 @@
  *   --drawn           with --scenario, --seed and --fault: world, delays and replicas as the seed draws them
  *   --replicas N      with --scenario and --seed
  *   --jobs J          processes (default: the cores)
+ *   --mutants         names of the planted bugs (bench/mutants.h, tests/mutants); --mutant NAME hunts one, "none" none;
+ *                     with --scenario NAME: that run alone, told; with --seeds N: in random worlds only
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -23,6 +25,7 @@
 #include <unistd.h>
 
 #include "bench/explore.h"
+#include "bench/mutants.h"
 #include "bench/run.h"
 #include "platform/base/log.h"
 #include "platform/base/random.h"
@@ -400,8 +403,11 @@ int main(int argc, char **argv) {
                                             {"replicas", required_argument, NULL, 'r'},
                                             {"drawn", no_argument, NULL, 'd'},
                                             {"all", no_argument, NULL, 'a'},
+                                            {"mutants", no_argument, NULL, 'l'},
+                                            {"mutant", required_argument, NULL, 'm'},
                                             {NULL, 0, NULL, 0}};
     struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1};
+    const char *mutant = NULL;
     self = argv[0];
     if (getenv("CNI_IAM_BENCH_LOG")) {
         log_configure(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
@@ -428,6 +434,10 @@ int main(int argc, char **argv) {
             s.have_seed = true, s.seed = (uint64_t)number(optarg);
         else if (c == 'j')
             s.jobs = (int)number(optarg);
+        else if (c == 'l')
+            return mutants_list();
+        else if (c == 'm')
+            mutant = optarg;
         else if (c == 'd')
             s.drawn = true;
         else if (c == 'r')
@@ -439,6 +449,8 @@ int main(int argc, char **argv) {
         else if (c != 'x' || !parse_fault(&s, optarg))
             return usage();
     }
+    if (optind == argc && mutant)
+        return s.scenario ? mutants_trace(mutant, s.scenario) : mutants_run(mutant);
     if (optind != argc || s.jobs < 1 || s.jobs > 64 || (s.scenario && !scenario_named(s.scenario)))
         return usage();
     forced = s.scenario != NULL;

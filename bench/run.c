@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/oracle.h"
 #include "bench/state.h"
 #include "controller/operator.h"
 #include "platform/base/digest.h"
@@ -22,7 +23,8 @@
 #define BENCH_REPLICAS_MAX 2
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
 #define SECRET_KEY "canary/of+the/secret+access/key" /* S10: looked for in all that the operators let out */
-#define KUBE_TOKEN "canary-of-the-kubeconfig-token"
+#define KUBE_TOKEN ORACLE_SECRET
+#define WEBHOOK_LAG_MS 500
 
 extern const char bench_crd_yaml[];
 
@@ -152,6 +154,24 @@ static bool one_is_lost(const struct run *r) {
     return false;
 }
 
+static void stop_gently(void *arg) {
+    struct run *r = arg;
+    for (int i = 0; i < r->nreplicas; i++)
+        if (r->replicas[i].running)
+            operator_stop(r->replicas[i].op, on_lost, &r->replicas[i]);
+}
+
+static bool is_running(void *arg) {
+    return one_runs(arg);
+}
+
+static void enter(struct run *r, enum bench_phase when) {
+    struct bench_stage s = {
+        .world = r->world, .checker = r->checker, .is_running = is_running, .stop_operator = stop_gently, .arg = r};
+    if (r->o->on_phase)
+        r->o->on_phase(&s, when);
+}
+
 /* --- the world as it is --- */
 
 static const json *binding(const struct run *r) {
@@ -208,7 +228,15 @@ static bool judged(struct run *r) {
     r->out->violations = sim_checker_violations(r->checker);
     if (r->out->violations)
         fail(r, "%s", sim_checker_violation(r->checker, 0));
+    if (oracle_violation()) {
+        r->out->violations++;
+        fail(r, "%s", oracle_violation());
+    }
     return r->out->violations == 0;
+}
+
+static bool objected(const struct run *r) {
+    return sim_checker_violations(r->checker) || oracle_violation();
 }
 
 /* --- phases --- */
@@ -248,12 +276,13 @@ static int64_t bound_ms(const struct run *r) {
 
 /* L2, L4: within ten minutes, the soak and the rollout, from when the last trouble is over. */
 static bool run_until(struct run *r, bool (*goal)(const struct run *r), const char *what) {
-    int64_t begun = virtual_now_ms(), bound = bound_ms(r), end = begun + BENCH_VIRTUAL_MAX_MS, look = 0, since = -1;
+    int64_t max_ms = r->o->goal_max_ms ? r->o->goal_max_ms : BENCH_VIRTUAL_MAX_MS;
+    int64_t begun = virtual_now_ms(), bound = bound_ms(r), end = begun + max_ms, look = 0, since = -1;
     while (virtual_now_ms() < end && virtual_now_ms() < trouble_is_over_ms(begun) + bound +
                                                             (one_outlasts_the_deadline(r) ? BENCH_TRIES_AGAIN_MS : 0)) {
         virtual_loop_step(end);
         end_lost(r);
-        if (sim_checker_violations(r->checker))
+        if (objected(r))
             return judged(r);
         if (virtual_now_ms() < look)
             continue;
@@ -294,7 +323,7 @@ static bool rest(struct run *r, const char *when) {
     int64_t looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster");
     int before = net_writes(NULL), hit = faults_hit();
     while (virtual_loop_step(end))
-        if (one_is_lost(r) || sim_checker_violations(r->checker))
+        if (one_is_lost(r) || objected(r))
             break;
     looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster") - looks;
     if (faults_hit() > hit)
@@ -321,10 +350,16 @@ static void check_restored(struct run *r) {
             fail(r, "S15: node %s is not back on its node role", rows[i].name);
     if (!has_cni_policy(r, "eks-node") || (r->o->nodes > 2 && !has_cni_policy(r, "eks-node-memory")))
         fail(r, "S15: a node role lacks its policy");
-    if (count_of(r, "ListRoles", "Roles") != 2)
+    int roles = count_of(r, "ListRoles", "Roles") - 2 - r->o->foreign_roles;
+    if (roles > 0)
         fail(r, "S15: a role of ours is left");
-    if (count_of(r, "ListOpenIDConnectProviders", "OpenIDConnectProviderList") != 0)
+    if (roles < 0)
+        fail(r, "S5: a role of somebody else is gone");
+    int providers = count_of(r, "ListOpenIDConnectProviders", "OpenIDConnectProviderList") - r->o->foreign_provider;
+    if (providers > 0)
         fail(r, "S15: the provider is left");
+    if (providers < 0)
+        fail(r, "S5: the provider of somebody else is gone");
 }
 
 /* --- one run --- */
@@ -449,8 +484,9 @@ static void make_world(struct run *r) {
                                   .nodes = o->nodes,
                                   .enforcement_lag_ms = o->enforcement_lag_ms,
                                   .pod_start_ms = 3000,
-                                  .webhook_lag_ms = 500,
+                                  .webhook_lag_ms = o->webhook_lag_ms ? o->webhook_lag_ms : WEBHOOK_LAG_MS,
                                   .webhook_misses = o->webhook_misses,
+                                  .foreign_consumer = o->foreign_consumer,
                                   .ipv6 = o->ipv6,
                                   .on_delete = o->on_delete,
                                   .crd_yaml = bench_crd_yaml,
@@ -474,8 +510,10 @@ static void make_world(struct run *r) {
                             .delay_max_ms = o->delay_max_ms,
                             .crash = crash,
                             .before = on_write,
-                            .arg = r};
+                            .arg = r,
+                            .tap = o->oracles ? oracle_tap : NULL};
     net_begin(&n);
+    oracle_begin(o->oracles ? r->world : NULL, o, bench_state_path(r->replicas[0].state));
     for (int i = 0; i < o->nfaults; i++)
         net_add_fault(o->faults[i].kind, o->faults[i].at, o->faults[i].by);
 }
@@ -512,25 +550,34 @@ static void measure(struct run *r) {
         out->faults_met = out->faults_met && faults[i].hit;
 }
 
-static bool migrate_and_rest(struct run *r) {
-    if (!run_until(r, goal_migrated, "migrated"))
-        return false;
-    check_migrated(r);
-    if (!judged(r))
-        return false;
-    r->out->migration_writes = net_writes(NULL);
-    return rest(r, "after the migration");
-}
-
-/* Whoever deletes does not ask how far things are. */
+/* Whoever deletes, or changes things by hand, does not ask how far the operator is. */
 static bool run_for_a_while(struct run *r, int64_t ms) {
     int64_t end = virtual_now_ms() + ms;
     while (virtual_loop_step(end)) {
         end_lost(r);
-        if (sim_checker_violations(r->checker))
+        if (objected(r))
             return judged(r);
     }
     return judged(r);
+}
+
+static bool migrate(struct run *r) {
+    if (r->o->held_ms) /* a binding that is held back: nothing happens for a while, and that is all */
+        return run_for_a_while(r, r->o->held_ms);
+    if (!run_until(r, goal_migrated, "migrated"))
+        return false;
+    check_migrated(r);
+    return judged(r) && !r->out->failure[0];
+}
+
+static bool migrate_and_rest(struct run *r) {
+    if (!migrate(r))
+        return false;
+    r->out->migration_writes = net_writes(NULL);
+    enter(r, BENCH_MIGRATED);
+    if (r->o->rest_ms < 0)
+        return run_for_a_while(r, -r->o->rest_ms);
+    return r->o->held_ms || rest(r, "after the migration");
 }
 
 static void phases(struct run *r) {
@@ -538,11 +585,14 @@ static void phases(struct run *r) {
     if (r->out->failure[0] ||
         !(r->o->delete_after_ms ? run_for_a_while(r, r->o->delete_after_ms) : migrate_and_rest(r)))
         return;
+    enter(r, BENCH_DELETED);
     r->deleting = true;
     kube_call(r, "DELETE", "/apis/cniiam.dev/v1alpha1/cniiambindings/aws-node", "");
     if (!run_until(r, goal_gone, "gone"))
         return;
-    check_restored(r);
+    if (!r->o->stays_migrated)
+        check_restored(r);
+    oracle_end();
     judged(r);
 }
 
@@ -558,6 +608,7 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     prepare_environment(r);
     virtual_loop_begin();
     make_world(r);
+    enter(r, BENCH_MADE);
     start_replicas(r);
     phases(r);
     check_files(r);

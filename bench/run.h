@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "simulator/checker.h"
 #include "simulator/virtual/net.h"
 
 #define BENCH_VIRTUAL_MAX_MS (60 * 60 * 1000)
@@ -37,6 +38,16 @@ struct bench_moment {
 };
 typedef bool (*bench_branch_fn)(void *arg, const struct bench_moment *m, struct bench_fault *fault);
 
+/* Where somebody else's hands may change the world. */
+enum bench_phase { BENCH_MADE, BENCH_MIGRATED, BENCH_DELETED };
+struct bench_stage {
+    struct sim_world *world;
+    struct sim_checker *checker;
+    bool (*is_running)(void *arg);
+    void (*stop_operator)(void *arg); /* as SIGTERM does; another starts when it is gone */
+    void *arg;
+};
+
 struct bench_options {
     const char *scenario; /* for people */
     const char *spec;     /* JSON of the binding's spec */
@@ -46,7 +57,8 @@ struct bench_options {
     bool on_delete, ipv6;
     int webhook_misses;
     int64_t enforcement_lag_ms, delay_max_ms;
-    int64_t rest_ms; /* between migration and deletion; 0: four looks at AWS, what was waited for before included */
+    /* Between migration and deletion; 0: four looks at AWS, what was waited for before included; < 0: no rest is expected. */
+    int64_t rest_ms;
     int64_t
         delete_after_ms; /* the binding is deleted that long after it was applied, wherever things stand; 0: migrated */
     const struct bench_fault *faults;
@@ -55,6 +67,17 @@ struct bench_options {
     bench_branch_fn branch; /* NULL: one run, one process */
     void *branch_arg;
     bool trace; /* writes to standard output */
+
+    /* For mutants (bench/mutants.h). */
+    bool oracles;                                                         /* bench/oracle.h looks on */
+    void (*on_phase)(const struct bench_stage *s, enum bench_phase when); /* NULL: nobody else is there */
+    const char *keep;       /* words of calls that nobody may make: what belongs to others; '|' between them */
+    const char *kept_trust; /* a word that no trust policy may lose */
+    int64_t held_ms;        /* > 0: this binding never gets as far as a detachment; so long is waited to see it */
+    int64_t goal_max_ms;    /* for the migration, and for the deletion; 0: BENCH_VIRTUAL_MAX_MS */
+    int64_t webhook_lag_ms; /* 0: half a second */
+    int foreign_roles;      /* that others have besides the two node roles */
+    bool foreign_consumer, foreign_provider, stays_migrated; /* the last: deletion gives nothing back */
 };
 
 struct bench_result {

@@ -16,6 +16,8 @@
 #define OLD_LISTS_MS 10000 /* after the crash: the lists with which informers begin, not those that are asked live */
 #define DEADLINE_MS 40000  /* of a call that has none of its own */
 
+#define STREAM_LOOK_MS 1000 /* of one that hangs: may it speak again? */
+
 enum stage { ON_THE_WAY, ON_THE_WAY_BACK, STREAMING };
 
 struct line {
@@ -37,6 +39,7 @@ struct http_request {
     void (*on_headers)(void *arg, const struct http_response *r);
     bool (*on_data)(void *arg, const char *p, size_t n);
     enum stage stage;
+    int64_t sent_ms;
     uint64_t timer, deadline, watch;
     const struct net_fault *fault;
     struct sim_http_answer answer;
@@ -57,8 +60,10 @@ static struct {
     struct net_fault faults[NET_FAULTS_MAX];
     int nfaults, nwrites, counts[NET_COUNTERS];
     bool quiet;
+    struct net_weather weather;
     struct http_client *clients;
-    char *forbidden; /* what is refused, until */
+    struct http_client orphans; /* requests whose process is gone */
+    char *forbidden;            /* what is refused, until */
     int64_t forbidden_until_ms, slow_until_ms;
     struct net_stale *stale;
     struct strmap *told; /* paths whose first list was given; NULL: nobody gets old lists */
@@ -78,6 +83,10 @@ void net_add_fault(enum net_fault_kind kind, int at, int by) {
 const struct net_fault *net_faults(int *n) {
     *n = net.nfaults;
     return net.faults;
+}
+
+struct net_weather *net_weather(void) {
+    return &net.weather;
 }
 
 void net_quiet(void) {
@@ -100,6 +109,25 @@ int64_t net_write_ms(int i) {
 
 int64_t net_calls(void) {
     return net.calls;
+}
+
+static void tell(const struct http_request *r, enum net_moment moment, const char *text) {
+    if (!net.o.tap)
+        return;
+    struct net_call c = {.moment = moment,
+                         .to_aws = r->to_aws,
+                         .changes = r->changes,
+                         .is_watch = r->on_data != NULL,
+                         .what = r->what,
+                         .method = r->req.method,
+                         .path = r->req.path,
+                         .query = r->req.query,
+                         .body = r->req.body,
+                         .sent_ms = r->sent_ms,
+                         .status = r->error.code ? 0 : r->answer.status,
+                         .retry_after_s = r->answer.retry_after_s,
+                         .answer = text};
+    net.o.tap(net.o.tap_arg, &c);
 }
 
 static int64_t delay(void) {
@@ -173,10 +201,21 @@ static struct http_response response_of(const struct http_request *r) {
     return out;
 }
 
+/* A watch that was refused: its answer comes as any stream does, headers first. */
+static void hand_over_refusal(struct http_request *r, const struct http_response *response) {
+    if (r->on_headers)
+        r->on_headers(r->arg, response);
+    if (response->body_len)
+        r->on_data(r->arg, response->body, response->body_len);
+}
+
 static void finish(struct http_request *r) {
     struct http_response response = response_of(r);
     if (r->error.code)
         response.status = 0;
+    if (r->on_data && response.status && response.status != 200)
+        hand_over_refusal(r, &response);
+    tell(r, NET_ANSWERED, r->error.code || !r->answer.body ? "" : r->answer.body);
     r->done(r->arg, &response);
     request_free(r);
 }
@@ -292,7 +331,11 @@ static void pump(void *arg) {
     struct http_request *r = arg;
     struct line *line = r->first;
     r->timer = 0;
-    if (!line)
+    bool hangs = str_has_suffix(r->req.path, str_or(net.weather.hanging[0], "?")) ||
+                 str_has_suffix(r->req.path, str_or(net.weather.hanging[1], "?"));
+    if (hangs)
+        r->timer = after(r, STREAM_LOOK_MS, pump);
+    if (!line || hangs)
         return;
     const struct net_fault *f = line->end ? NULL : event_fault();
     if (f && f->kind == NET_WATCH_CUT) {
@@ -309,6 +352,8 @@ static void pump(void *arg) {
     else
         r->timer = after(r, line_delay(), pump);
     bool end = line->end;
+    if (!end)
+        tell(r, NET_LINE, line->text);
     bool go_on = end || r->on_data(r->arg, line->text, line->len);
     free(line);
     if (end) {
@@ -332,6 +377,20 @@ static void on_stream(void *arg) {
     r->timer = r->first ? after(r, line_delay(), pump) : 0;
     if (r->on_headers)
         r->on_headers(r->arg, &response);
+}
+
+/* Every watch ends at once, as when a load balancer forgets its connections. */
+void net_break_streams(void) {
+    for (struct http_client *c = net.clients; c; c = c->next)
+        for (struct http_request *r = c->requests, *next; r; r = next) {
+            next = r->next;
+            if (r->stage != STREAMING)
+                continue;
+            stop_timer(r, &r->timer);
+            error_set(&r->error, ERR_LOST, "the connection broke");
+            r->stage = ON_THE_WAY_BACK;
+            r->timer = after(r, 1, on_back);
+        }
 }
 
 static void open_stream(struct http_request *r) {
@@ -382,6 +441,27 @@ static void refuse(struct http_request *r, enum net_fault_kind kind) {
     net_refusal(kind, r->to_aws, &r->answer);
     tell_served(r, &r->answer);
     answer_later(r);
+}
+
+static bool is_refused(const struct http_request *r) {
+    const struct net_weather *w = &net.weather;
+    return w->refused && strstr(r->what, w->refused) && (w->refused_streams || !r->on_data);
+}
+
+static void refuse_as_all(struct http_request *r) {
+    net_refusal(net.weather.refusal, r->to_aws, &r->answer);
+    if (net.weather.not_found)
+        net_not_found(r->to_aws, &r->answer);
+    if (net.weather.retry_after_s)
+        r->answer.retry_after_s = net.weather.retry_after_s;
+    tell_served(r, &r->answer);
+    answer_later(r);
+}
+
+/* A list of nothing: an answer like any other, and no wish (S14). */
+static bool is_emptied(const struct http_request *r) {
+    return net.weather.lists_are_empty && !r->to_aws && str_eq(r->req.method, "GET") &&
+           (str_has_suffix(r->req.path, "/pods") || str_has_suffix(r->req.path, "/nodes"));
 }
 
 static bool is_forbidden(const struct http_request *r) {
@@ -556,6 +636,8 @@ static void arrive_read(struct http_request *r) {
     if (!r->to_aws)
         make_older(r);
     serve(r, &r->answer);
+    if (is_emptied(r))
+        (void)net_empty_list(&r->answer);
     if (f && read_with(r, f))
         happens(f);
     if (r->stage != ON_THE_WAY)
@@ -564,10 +646,26 @@ static void arrive_read(struct http_request *r) {
     answer_later(r);
 }
 
+static void arrive_without_sender(struct http_request *r) {
+    remember(r);
+    serve(r, &r->answer);
+    tell_served(r, NULL);
+    request_free(r);
+}
+
 static void on_arrival(void *arg) {
     struct http_request *r = arg;
     r->timer = 0;
+    tell(r, NET_ARRIVED, "");
     tell_asked(r);
+    if (r->client == &net.orphans) {
+        arrive_without_sender(r);
+        return;
+    }
+    if (is_refused(r)) {
+        refuse_as_all(r);
+        return;
+    }
     if (r->on_data) {
         open_stream(r);
         tell_served(r, NULL);
@@ -591,10 +689,33 @@ static struct http_client *client_new(void) {
     return c;
 }
 
+/* Sent is sent: a write on the way arrives, though nobody waits for its answer any more. */
+static bool outlives(struct http_request *r) {
+    if (!net.weather.writes_outlive || !r->changes || r->stage != ON_THE_WAY)
+        return false;
+    struct http_request **at = &r->client->requests;
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    r->stage = ON_THE_WAY_BACK; /* the deadline is its sender's */
+    stop_timer(r, &r->deadline);
+    r->stage = ON_THE_WAY;
+    net.orphans.process = r->client->process;
+    r->client = &net.orphans;
+    r->next = net.orphans.requests;
+    net.orphans.requests = r;
+    return true;
+}
+
+static void cancel(struct http_request *r) {
+    if (!outlives(r))
+        request_free(r);
+}
+
 static void client_free(struct http_client *c) {
     struct http_client **at = &net.clients;
     while (c->requests)
-        request_free(c->requests);
+        cancel(c->requests);
     while (*at != c)
         at = &(*at)->next;
     *at = c->next;
@@ -672,7 +793,9 @@ static struct http_request *start(struct http_client *c, const struct http_call 
     r->changes = counts_as_write(r, call);
     r->what = name_of(r, call);
     net.calls++;
-    r->timer = after(r, delay(), on_arrival);
+    r->sent_ms = virtual_now_ms();
+    tell(r, NET_SENT, "");
+    r->timer = after(r, delay() + (r->to_aws && r->changes ? net.weather.aws_delay_ms : 0), on_arrival);
     struct clock own = virtual_process_clock(c->process);
     r->deadline = own.timer_start(own.ctx, call->deadline_ms > 0 ? call->deadline_ms : DEADLINE_MS, on_deadline, r);
     return r;
@@ -691,7 +814,7 @@ static void forget(void) {
 
 void net_begin(const struct net_options *o) {
     static const struct http_transport transport = {
-        .client_new = client_new, .client_free = client_free, .start = start, .cancel = request_free};
+        .client_new = client_new, .client_free = client_free, .start = start, .cancel = cancel};
     forget();
     net.o = *o;
     prng_seed(&net.prng, o->seed);

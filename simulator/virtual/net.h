@@ -86,6 +86,29 @@ struct net_fault {
     int64_t over_ms; /* when it is over, once it has hit */
 };
 
+/* One moment of one call. */
+enum net_moment { NET_SENT, NET_ARRIVED, NET_ANSWERED, NET_LINE };
+struct net_call {
+    enum net_moment moment;
+    bool to_aws, changes, is_watch;
+    const char *what, *method, *path, *query, *body;
+    int64_t sent_ms;           /* virtual time */
+    int status, retry_after_s; /* NET_ANSWERED; status 0: the answer was lost */
+    const char *answer;        /* NET_ANSWERED: its body; NET_LINE: the line of a watch */
+};
+
+struct net_weather {
+    const char *hanging[2]; /* watches of these paths' ends say nothing; NULL: none */
+    bool lists_are_empty;
+    const char *refused;         /* calls whose text ("kube PATCH /…", "aws …") holds this; NULL: none */
+    bool refused_streams;        /* watches too */
+    enum net_fault_kind refusal; /* NET_DENIED, NET_THROTTLED, NET_UNAVAILABLE */
+    bool not_found;              /* instead: 404, NoSuchEntity */
+    int retry_after_s;           /* of such a refusal; 0: it does not say */
+    bool writes_outlive;         /* what a process that ends has sent still reaches its server */
+    int64_t aws_delay_ms;        /* on top, one way, for what changes something */
+};
+
 struct net_options {
     struct sim_kube *kube;
     struct sim_aws *aws;
@@ -97,7 +120,11 @@ struct net_options {
     /* The same call, as its server sees it; NULL: nobody asks. */
     void (*request)(void *arg, bool to_aws, const struct sim_http_request *req);
     void *arg;
+    void (*tap)(void *arg, const struct net_call *c); /* NULL: nobody */
+    void *tap_arg;
 };
+struct net_weather *net_weather(void); /* fair after net_begin */
+void net_break_streams(void);
 void net_begin(const struct net_options *o);
 void net_end(void);                                           /* when every client is freed: the real network again */
 void net_add_fault(enum net_fault_kind kind, int at, int by); /* by 0: the first that a sweep tries */

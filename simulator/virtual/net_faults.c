@@ -112,6 +112,11 @@ void net_refusal(enum net_fault_kind kind, bool to_aws, struct sim_http_answer *
     }
 }
 
+void net_not_found(bool to_aws, struct sim_http_answer *out) {
+    free(out->body);
+    answer_with(out, to_aws, 404, "NoSuchEntity", "NotFound");
+}
+
 void net_gateway_timeout(bool to_aws, struct sim_http_answer *out) {
     answer_with(out, to_aws, 504, "GatewayTimeout", "Timeout");
 }
