@@ -8,7 +8,7 @@
  *   --twice           each run again: the same seed has to be the same run
  *   --jobs J          processes (default: the cores)
  *   --mutants         names of the planted bugs (bench/mutants.h, tests/mutants); --mutant NAME hunts one, "none" none;
- *                     with --scenario NAME: that run alone, told
+ *                     with --scenario NAME: that run alone, told; with --seeds N: in random worlds only
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -306,6 +306,6 @@ int main(int argc, char **argv) {
     if (optind != argc || s.jobs < 1 || s.jobs > 64)
         return usage();
     if (mutant)
-        return s.scenario ? mutants_trace(mutant, s.scenario) : mutants_run(mutant);
+        return s.scenario ? mutants_trace(mutant, s.scenario) : mutants_run(mutant, (int)s.seeds);
     return s.have_seed && !s.seeds ? replay(&s) : run_jobs(&s);
 }
