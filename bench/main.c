@@ -450,7 +450,7 @@ int main(int argc, char **argv) {
             return usage();
     }
     if (optind == argc && mutant)
-        return s.scenario ? mutants_trace(mutant, s.scenario) : mutants_run(mutant);
+        return s.scenario ? mutants_trace(mutant, s.scenario) : mutants_run(mutant, (int)s.seeds);
     if (optind != argc || s.jobs < 1 || s.jobs > 64 || (s.scenario && !scenario_named(s.scenario)))
         return usage();
     forced = s.scenario != NULL;

@@ -363,6 +363,16 @@ static void provider_changes_hands_meanwhile(const struct bench_stage *s, enum b
         once(pods_are_back, stop_and_retag);
 }
 
+static void eks_manages_the_addon(const struct bench_stage *s, enum bench_phase when) {
+    if (when == BENCH_MADE)
+        sim_aws_set_addon(sim_world_aws(s->world), "{\"addonName\":\"vpc-cni\",\"status\":\"ACTIVE\"}");
+}
+
+static void instance_comes_later(const struct bench_stage *s, enum bench_phase when) {
+    if (when == BENCH_MIGRATED)
+        sim_aws_run_instance(sim_world_aws(s->world), "i-0ba57104b0000000f", "eks-node-memory", NULL);
+}
+
 /* As IAM answers for a role that was made a moment ago. */
 static void node_roles_are_not_seen(const struct bench_stage *s, enum bench_phase when) {
     run.stage = *s;
@@ -452,6 +462,20 @@ static const struct bench_options scenarios[] = {
      .rest_ms = -3 * MINUTE_MS,
      .on_phase = node_joins},
     {.scenario = "nodes-report", .spec = AUTOMATIC, PLAIN, .on_phase = nodes_report},
+    {.scenario = "instance-comes-later",
+     .spec = AUTOMATIC,
+     .nodes = 4,
+     .enforcement_lag_ms = 4000,
+     .delay_max_ms = 40,
+     .goal_max_ms = GOAL_MS,
+     .rest_ms = -8 * MINUTE_MS,
+     .on_phase = instance_comes_later},
+    {.scenario = "managed-add-on",
+     .spec = AUTOMATIC,
+     PLAIN,
+     .held_ms = HELD_MS,
+     .keep = "aws |serviceaccounts/aws-node|daemonsets/aws-node",
+     .on_phase = eks_manages_the_addon},
     {.scenario = "group-goes",
      .spec = AUTOMATIC,
      .nodes = 4,

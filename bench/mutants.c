@@ -119,6 +119,7 @@ static const struct mutant mutants[] = {
     {"retain_is_ignored", "retained", "deletionPolicy Retain restores all the same", {0}},
     /* guards of reconcilers/guard_switch.h, switched off */
     {"mode_enforces", "mode-plan", "a mode that only looks writes", {0}},
+    {"add_on_is_not_managed", "managed-add-on", "what EKS manages is changed under its hands", {0}},
     {"policy_is_allowed", "wide-policy", "any policy may be attached", {0}},
     {"role_is_ours", "role-of-other-cluster", "a role of somebody else is taken", {0}},
     {"role_is_proven", "slow-iam", "a role that STS refuses counts as proven", {0}},
@@ -133,6 +134,7 @@ static const struct mutant mutants[] = {
     {"node_role_is_listed", "one-role-listed", "node roles that are not listed lose their policy too", {0}},
     {"prior_state_is_tagged", "irsa", "the prior state is in status alone", {0}},
     {"no_pod_on_the_node_role", "node-joins", "a pod without permissions is no alarm", {0}},
+    {"no_consumer_came_later", "instance-comes-later", "who came after the detachment does not count", {0}},
     {"policies_are_back", "irsa", "deletion does not attach again", {0}},
     {"restored_policy_is_enforced", "slow-iam", "nobody waits until IAM enforces what was attached", {0}},
     {"pods_are_back", "irsa", "the role goes while pods live on it", {0}},
@@ -274,32 +276,39 @@ static bool hunt_everywhere(struct hunt *h) {
 
 /* Each kind at every fourth call, each at other ones. */
 #define FAULT_STRIDE 4
+#define PLAIN_SCENARIOS 4 /* the first ones */
 static bool hunt_with_faults(struct hunt *h, const struct bench_options *scenario) {
     struct bench_options o = options_of(scenario);
     int writes = run(NULL, &o, NULL).result.writes;
     for (int kind = 0; kind < NET_FAULT_KINDS; kind++)
         for (int at = 1 + kind % FAULT_STRIDE; at <= writes; at += FAULT_STRIDE) {
-            struct bench_fault f = {(enum net_fault_kind)kind, at};
+            struct bench_fault f = {.kind = (enum net_fault_kind)kind, .at = at};
             if (hunt_in(h, scenario, &f, 1))
                 return true;
         }
     return false;
 }
 
-static bool hunt_with_seeds(struct hunt *h) {
-    for (uint64_t seed = 2; seed < MUTANTS_SEEDS_MAX + 2; seed++) {
-        struct prng p;
+/* A plain world, delays and up to four faults, all of the seed. */
+static struct bench_options world_of_seed(uint64_t seed, struct bench_fault f[4]) {
+    struct prng p;
+    prng_seed(&p, seed);
+    struct bench_options o = *mutant_scenario_at(prng_below(&p, PLAIN_SCENARIOS));
+    o.nfaults = (int)prng_below(&p, 5);
+    for (int i = 0; i < o.nfaults; i++)
+        f[i] = (struct bench_fault){.kind = (enum net_fault_kind)prng_below(&p, NET_FAULT_KINDS),
+                                    .at = 1 + (int)prng_below(&p, 40)};
+    o.seed = seed;
+    o.nodes = 1 + (int)prng_below(&p, 6);
+    o.enforcement_lag_ms = (int64_t)prng_below(&p, 30000);
+    return o;
+}
+
+static bool hunt_with_seeds(struct hunt *h, int seeds) {
+    for (uint64_t seed = 2; seed < (uint64_t)seeds + 2; seed++) {
         struct bench_fault f[4];
-        prng_seed(&p, seed);
-        struct bench_options o = *mutant_scenario_at(prng_below(&p, 4));
-        int n = (int)prng_below(&p, 5);
-        for (int i = 0; i < n; i++)
-            f[i] =
-                (struct bench_fault){(enum net_fault_kind)prng_below(&p, NET_FAULT_KINDS), 1 + (int)prng_below(&p, 40)};
-        o.seed = seed;
-        o.nodes = 1 + (int)prng_below(&p, 6);
-        o.enforcement_lag_ms = (int64_t)prng_below(&p, 30000);
-        if (hunt_in(h, &o, f, n))
+        struct bench_options o = world_of_seed(seed, f);
+        if (hunt_in(h, &o, f, o.nfaults))
             return true;
     }
     return false;
@@ -323,27 +332,44 @@ static void tell(const struct hunt *h) {
     printf("%-40s killed %3d  %-28s %.160s\n", h->m->name, h->runs, where, h->killed_by);
 }
 
-int mutants_run(const char *name) {
+static bool is_clean(const struct bench_options *o, const char *what) {
+    struct answer a = run(NULL, o, NULL);
+    printf("%-40s %-8s %s\n", what, a.result.failure[0] ? "WRONG" : "clean", a.result.failure);
+    return !a.result.failure[0];
+}
+
+static int run_without(int seeds) {
+    const struct bench_options *s;
+    int wrong = 0;
+    for (size_t i = 0; !seeds && (s = mutant_scenario_at(i)); i++) {
+        struct bench_options o = options_of(s);
+        wrong += !is_clean(&o, o.scenario);
+    }
+    for (uint64_t seed = 2; seed < (uint64_t)seeds + 2; seed++) {
+        struct bench_fault f[4];
+        char what[40];
+        struct bench_options plain = world_of_seed(seed, f), o = options_of(&plain);
+        o.faults = f;
+        snprintf(what, sizeof what, "seed %d (%s)", (int)seed, o.scenario);
+        wrong += !is_clean(&o, what);
+    }
+    return wrong != 0;
+}
+
+int mutants_run(const char *name, int seeds) {
     static struct hunt h;
     h = (struct hunt){.m = find(name)};
-    if (str_eq(name, "none")) {
-        int wrong = 0;
-        const struct bench_options *s;
-        for (size_t i = 0; (s = mutant_scenario_at(i)); i++) {
-            struct bench_options o = options_of(s);
-            struct answer a = run(NULL, &o, NULL);
-            printf("%-40s %-8s %s\n", o.scenario, a.result.failure[0] ? "WRONG" : "clean", a.result.failure);
-            wrong += a.result.failure[0] != '\0';
-        }
-        return wrong != 0;
-    }
+    if (str_eq(name, "none"))
+        return run_without(seeds);
     const struct bench_options *own = h.m ? mutant_scenario(h.m->scenario) : NULL;
     if (!own) {
         fprintf(stderr, "no mutant %s (--mutants lists them), or no scenario for it\n", name);
         return 2;
     }
-    if (!hunt_as_told(&h, own) && !hunt_everywhere(&h) && !hunt_with_faults(&h, own))
-        hunt_with_seeds(&h);
+    if (seeds)
+        hunt_with_seeds(&h, seeds);
+    else if (!hunt_as_told(&h, own) && !hunt_everywhere(&h) && !hunt_with_faults(&h, own))
+        hunt_with_seeds(&h, MUTANTS_SEEDS_MAX);
     if (!h.killed_by[0]) {
         printf("%-40s SURVIVES %d runs: %s\n", h.m->name, h.runs, h.m->bug);
         return 1;

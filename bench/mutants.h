@@ -22,8 +22,9 @@
 const struct bench_options *mutant_scenario(const char *name);
 const struct bench_options *mutant_scenario_at(size_t i); /* NULL: beyond the last */
 
-int mutants_list(void);            /* their names, one a line */
-int mutants_run(const char *name); /* one row; "none": every scenario without any, has to be clean */
+int mutants_list(void); /* their names, one a line */
+/* One row. "none": every scenario without any, has to be clean. seeds > 0: that many random worlds instead. */
+int mutants_run(const char *name, int seeds);
 int mutants_trace(const char *name, const char *scenario); /* one run, told */
 
 #endif
