@@ -186,6 +186,7 @@ static void denied(const struct bench_stage *s, enum bench_phase when) {
 /* --- the lease --- */
 
 static void refuse_lease(void) {
+    sim_checker_excuse(run.stage.checker, true); /* nobody can take a Lease that is refused to all */
     refuse("/leases/", NET_UNAVAILABLE, 0, 40000);
     net_weather()->aws_delay_ms = 2500;
 }

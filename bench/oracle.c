@@ -49,8 +49,8 @@ const char *aws_param(const struct net_call *c, const char *name, char *out, siz
     return out;
 }
 
-void oracle_begin(struct sim_world *world, const struct bench_options *o, const char *state_path) {
-    oracle = (struct oracle){.world = world, .o = o, .keep = o->keep, .state_path = state_path};
+void oracle_begin(struct sim_world *world, const struct bench_options *o, const struct bench_state *state) {
+    oracle = (struct oracle){.world = world, .o = o, .keep = o->keep, .state = state};
     if (!world)
         return;
     gates_begin();

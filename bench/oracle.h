@@ -16,12 +16,13 @@
 #define CNI_IAM_BENCH_ORACLE_H
 
 #include "bench/run.h"
+#include "bench/state.h"
 #include "simulator/virtual/net.h"
 
 #define ORACLE_NAMES_MAX 512
 #define ORACLE_SECRET "canary-2f9b1c77d1e0" /* our AWS secret key and our API token: nobody may read it anywhere */
 
-void oracle_begin(struct sim_world *world, const struct bench_options *o, const char *state_path);
+void oracle_begin(struct sim_world *world, const struct bench_options *o, const struct bench_state *state);
 void oracle_tap(void *arg, const struct net_call *c);
 void oracle_keep(const char *words); /* from now on, instead of the scenario's own; lasts as long as the run */
 void oracle_end(void);               /* what only shows in the end: the state file */

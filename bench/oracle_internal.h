@@ -10,7 +10,8 @@
 struct oracle {
     struct sim_world *world; /* NULL: nobody looks */
     const struct bench_options *o;
-    const char *keep, *state_path;
+    const char *keep;
+    const struct bench_state *state;
     char violation[400];
 };
 extern struct oracle oracle;

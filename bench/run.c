@@ -277,7 +277,7 @@ static int64_t bound_ms(const struct run *r) {
 /* L2, L4: within ten minutes, the soak and the rollout, from when the last trouble is over. */
 static bool run_until(struct run *r, bool (*goal)(const struct run *r), const char *what) {
     int64_t max_ms = r->o->goal_max_ms ? r->o->goal_max_ms : BENCH_VIRTUAL_MAX_MS;
-    int64_t begun = virtual_now_ms(), bound = bound_ms(r), end = begun + max_ms, look = 0, since = -1;
+    int64_t begun = virtual_now_ms(), bound = r->o->on_phase ? max_ms : bound_ms(r), end = begun + max_ms, look = 0, since = -1;
     while (virtual_now_ms() < end && virtual_now_ms() < trouble_is_over_ms(begun) + bound +
                                                             (one_outlasts_the_deadline(r) ? BENCH_TRIES_AGAIN_MS : 0)) {
         virtual_loop_step(end);
@@ -513,7 +513,7 @@ static void make_world(struct run *r) {
                             .arg = r,
                             .tap = o->oracles ? oracle_tap : NULL};
     net_begin(&n);
-    oracle_begin(o->oracles ? r->world : NULL, o, bench_state_path(r->replicas[0].state));
+    oracle_begin(o->oracles ? r->world : NULL, o, r->replicas[0].state);
     for (int i = 0; i < o->nfaults; i++)
         net_add_fault(o->faults[i].kind, o->faults[i].at, o->faults[i].by);
 }
