@@ -2,10 +2,16 @@
  * main.c - cni-iam-bench: scenarios times faults times seeds (tests/sim).
  *
  *   --scenario NAME   one of them, or all (default)
- *   --faults          every single fault at every call that changes something, of migration and deletion
- *   --pairs           every pair of faults
+ *   --faults          every single fault at every call that changes something, of migration and deletion, and at some
+ *                     of the reads and events; with --all at each of them, and lists of every age
+ *   --kind KIND       of those, this kind only
+ *   --pairs           every pair of faults too, both in the migration or both in the deletion
+ *   --phase NAME      migration or deletion: faults (the first of a pair) in this one only
  *   --seeds N         N random swarms; --seed S the one of that seed, with its trace
  *   --twice           each run again: the same seed has to be the same run
+ *   --fault KIND@N    with --seed: this fault instead of the seed's, up to four; none: none
+ *   --drawn           with --scenario, --seed and --fault: world, delays and replicas as the seed draws them
+ *   --replicas N      with --scenario and --seed
  *   --jobs J          processes (default: the cores)
  */
 #include <getopt.h>
@@ -16,12 +22,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/explore.h"
 #include "bench/run.h"
 #include "platform/base/log.h"
 #include "platform/base/random.h"
 #include "platform/base/str.h"
 
 #define WAITS "\"rollout\":{\"proofSeconds\":10,\"settleSeconds\":5,\"progressDeadlineSeconds\":300}"
+#define IDLE_MS (60 * 60 * 1000) /* of a scenario in which nothing goes wrong */
 #define AUTOMATIC "{" WAITS ",\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":60}}"
 
 static const struct bench_options scenarios[] = {
@@ -41,23 +49,81 @@ static const struct bench_options scenarios[] = {
      .delay_max_ms = 40},
     {.scenario = "slow-iam", .spec = AUTOMATIC, .nodes = 3, .enforcement_lag_ms = 50000, .delay_max_ms = 40},
 };
+#define DELETION_AFTER_MAX_MS 200000 /* most migrations are through by then */
+#define FAULTS_MAX 4                 /* of one run */
 #define SCENARIOS (sizeof scenarios / sizeof *scenarios)
+
+static const struct bench_options *scenario_named(const char *name) {
+    for (size_t i = 0; i < SCENARIOS; i++)
+        if (str_eq(scenarios[i].scenario, name))
+            return &scenarios[i];
+    return NULL;
+}
 
 struct totals {
     long runs, violations;
 };
 
+#define SPARSE_POINTS 40 /* of events and reads, unless all are asked for */
+#define STALE_VERSIONS_MAX 128
+
 static const char *self;
-static bool twice;
+static bool twice, forced; /* forced: one scenario for all seeds */
+
+static void tell_faults(const struct bench_options *o, const char *before) {
+    for (int i = 0; i < o->nfaults; i++) {
+        printf("%s%s@%d", before, net_fault_name(o->faults[i].kind), o->faults[i].at);
+        if (o->faults[i].by)
+            printf("/%d", o->faults[i].by);
+    }
+}
+
+static void tell_replay(const struct bench_options *o, const char *what) {
+    printf("  %s: %s", what, self);
+    if (!o->drawn || forced)
+        printf(" --scenario %s", o->scenario);
+    printf(" --seed %llu", (unsigned long long)o->seed);
+    if (o->drawn)
+        printf(" --drawn");
+    else if (o->replicas)
+        printf(" --replicas %d", o->replicas);
+    tell_faults(o, " --fault ");
+    printf(o->nfaults ? "\n" : " --fault none\n");
+}
 
 static void tell_failure(const struct bench_options *o, const struct bench_result *r) {
     printf("%s seed %llu", o->scenario, (unsigned long long)o->seed);
-    for (int i = 0; i < o->nfaults; i++)
-        printf(" %s@%d", net_fault_name(o->faults[i].kind), o->faults[i].at);
-    printf(": %s\n  replay: %s --scenario %s --seed %llu", r->failure, self, o->scenario, (unsigned long long)o->seed);
-    for (int i = 0; i < o->nfaults; i++)
-        printf(" --fault %s@%d", net_fault_name(o->faults[i].kind), o->faults[i].at);
-    printf("\n");
+    tell_faults(o, " ");
+    printf(": %s\n", r->failure);
+    tell_replay(o, "replay");
+    fflush(stdout);
+}
+
+static bool fails_alike(const struct bench_options *o, const struct bench_result *as) {
+    struct bench_result r;
+    size_t id = strcspn(as->failure, ":");
+    bench_run(o, &r);
+    return r.failure[0] && strcspn(r.failure, ":") == id && strncmp(r.failure, as->failure, id) == 0;
+}
+
+/* Leaves out every fault without which the same invariant breaks. */
+static void minimise(const struct bench_options *o, const struct bench_result *r) {
+    struct bench_fault fewer[FAULTS_MAX];
+    struct bench_options less = *o;
+    memcpy(fewer, o->faults, (size_t)o->nfaults * sizeof *fewer);
+    less.faults = fewer;
+    less.trace = false;
+    for (int i = 0; i < less.nfaults;) {
+        struct bench_fault left_out = fewer[i];
+        memmove(&fewer[i], &fewer[i + 1], (size_t)(less.nfaults - i - 1) * sizeof *fewer);
+        less.nfaults--;
+        if (fails_alike(&less, r))
+            continue;
+        memmove(&fewer[i + 1], &fewer[i], (size_t)(less.nfaults - i) * sizeof *fewer);
+        fewer[i++] = left_out;
+        less.nfaults++;
+    }
+    tell_replay(&less, "the least of it");
     fflush(stdout);
 }
 
@@ -74,18 +140,21 @@ static void one(const struct bench_options *o, struct totals *t) {
     if (r.failure[0]) {
         t->violations++;
         tell_failure(o, &r);
+        if (o->nfaults > 0)
+            minimise(o, &r);
     }
 }
 
 /* --- sweeps: job j of n takes every n-th run --- */
 
 struct sweep {
-    const char *scenario;
-    bool faults, pairs, have_seed, trace;
+    const char *scenario, *kind;
+    bool faults, whole, pairs, have_seed, drawn, no_faults;
     long seeds;
     uint64_t seed;
-    struct bench_fault fault[2];
-    int nfaults;
+    struct bench_fault fault[FAULTS_MAX];
+    int nfaults, replicas;
+    enum explore_phase phase;
     int job, jobs;
     long counter;
 };
@@ -94,17 +163,52 @@ static bool mine(struct sweep *s) {
     return s->counter++ % s->jobs == s->job;
 }
 
-static int writes_of(const struct bench_options *o) {
-    struct bench_result r;
-    bench_run(o, &r);
-    return r.writes;
+static bool is_asked_for(const struct sweep *s, enum net_fault_kind kind) {
+    return !s->kind || str_eq(s->kind, net_fault_name(kind));
 }
 
-static void single_faults(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
-    int writes = writes_of(scenario);
-    for (int kind = 0; kind < NET_FAULT_KINDS; kind++)
-        for (int at = 1; at <= writes; at++) {
-            struct bench_fault f = {.kind = (enum net_fault_kind)kind, .at = at};
+static void explore_with(const struct sweep *s, const struct bench_options *scenario, int depth,
+                         bool (*has)(enum net_fault_kind kind), struct totals *t) {
+    struct explore_totals found = {0};
+    struct explore_options e = {.scenario = scenario,
+                                .depth = depth,
+                                .phase = s->phase,
+                                .job = s->job,
+                                .jobs = s->jobs,
+                                .twice = twice,
+                                .failed = tell_failure};
+    bool any = false;
+    for (int k = 0; k < NET_FAULT_KINDS; k++) {
+        e.kinds[k] = has((enum net_fault_kind)k) && is_asked_for(s, (enum net_fault_kind)k);
+        any = any || e.kinds[k];
+    }
+    if (any)
+        explore(&e, &found);
+    t->runs += found.runs;
+    t->violations += found.violations;
+}
+
+/* Pairs are of what the network, the servers and a crash do to one call. */
+static bool is_plain(enum net_fault_kind kind) {
+    return kind <= NET_CRASH_AFTER;
+}
+
+static bool is_of_a_write(enum net_fault_kind kind) {
+    return net_fault_counter(kind) == NET_COUNTS_WRITES && kind != NET_PAUSE;
+}
+
+static bool is_pause(enum net_fault_kind kind) {
+    return kind == NET_PAUSE;
+}
+
+/* Events and reads, and lists of every age: each run from its beginning. */
+static void faults_in_full(struct sweep *s, const struct bench_options *scenario, enum net_fault_kind kind,
+                           const int *counts, struct totals *t) {
+    int last = counts[net_fault_counter(kind)], ages = kind == NET_STALE_LIST ? STALE_VERSIONS_MAX : 1;
+    int step = kind == NET_STALE_LIST || s->whole ? 1 : 1 + last / SPARSE_POINTS;
+    for (int at = 1; at <= last; at += step)
+        for (int by = 1; by <= ages; by++) {
+            struct bench_fault f = {.kind = kind, .at = at, .by = kind == NET_STALE_LIST ? by : 0};
             struct bench_options o = *scenario;
             o.faults = &f;
             o.nfaults = 1;
@@ -113,39 +217,59 @@ static void single_faults(struct sweep *s, const struct bench_options *scenario,
         }
 }
 
-static void pairs_of_faults(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
-    int writes = writes_of(scenario);
-    for (int first = 0; first < NET_FAULT_KINDS * writes; first++)
-        for (int second = first + 1; second < NET_FAULT_KINDS * writes; second++) {
-            struct bench_fault f[2] = {{(enum net_fault_kind)(first % NET_FAULT_KINDS), 1 + first / NET_FAULT_KINDS},
-                                       {(enum net_fault_kind)(second % NET_FAULT_KINDS), 1 + second / NET_FAULT_KINDS}};
-            struct bench_options o = *scenario;
-            o.faults = f;
-            o.nfaults = 2;
-            if (f[0].at != f[1].at && mine(s))
-                one(&o, t);
-        }
+static void faults_of(struct sweep *s, const struct bench_options *scenario, struct totals *t) {
+    struct bench_options two = *scenario;
+    struct bench_result r;
+    two.replicas = 2;
+    if (s->pairs) {
+        explore_with(s, scenario, 2, is_plain, t);
+        return;
+    }
+    explore_with(s, scenario, 1, is_of_a_write, t);
+    explore_with(s, &two, 1, is_pause, t);
+    bench_run(scenario, &r);
+    for (int k = 0; k < NET_FAULT_KINDS; k++) {
+        enum net_fault_kind kind = (enum net_fault_kind)k;
+        bool whole_lists = kind == NET_STALE_LIST && s->whole;
+        if (is_asked_for(s, kind) && (net_fault_counter(kind) != NET_COUNTS_WRITES || whole_lists))
+            faults_in_full(s, scenario, kind, r.counts, t);
+    }
 }
 
-/* A world, delays and up to four faults, all of the seed. */
-static void swarm(struct sweep *s, uint64_t seed, struct totals *t) {
+static struct bench_fault random_fault(struct prng *p) {
+    static const uint64_t range[NET_COUNTERS] = {
+        [NET_COUNTS_WRITES] = 40, [NET_COUNTS_EVENTS] = 300, [NET_COUNTS_READS] = 600};
+    struct bench_fault f = {.kind = (enum net_fault_kind)prng_below(p, NET_FAULT_KINDS)};
+    int by = net_fault_by(f.kind, 0);
+    f.at = 1 + (int)prng_below(p, range[net_fault_counter(f.kind)]);
+    f.by = by > 0 ? 1 + (int)prng_below(p, prng_below(p, 2) ? 30 : 1200) : 0;
+    return f;
+}
+
+/* A world, delays, one or two replicas and up to four faults, all of the seed. */
+static struct bench_options draw(const struct sweep *s, uint64_t seed, struct bench_fault f[FAULTS_MAX]) {
     struct prng p;
-    struct bench_fault f[4];
     prng_seed(&p, seed);
     struct bench_options o = scenarios[prng_below(&p, SCENARIOS)];
     if (s->scenario)
-        for (size_t i = 0; i < SCENARIOS; i++)
-            if (str_eq(scenarios[i].scenario, s->scenario))
-                o = scenarios[i];
+        o = *scenario_named(s->scenario);
     o.seed = seed;
+    o.drawn = true;
     o.nodes = 1 + (int)prng_below(&p, 6);
     o.enforcement_lag_ms = (int64_t)prng_below(&p, 30000);
     o.delay_max_ms = 1 + (int64_t)prng_below(&p, 300);
-    o.nfaults = (int)prng_below(&p, 5);
+    o.nfaults = (int)prng_below(&p, FAULTS_MAX + 1);
+    o.replicas = 1 + (int)prng_below(&p, 2);
+    o.delete_after_ms = prng_below(&p, 2) ? 1 + (int64_t)prng_below(&p, DELETION_AFTER_MAX_MS) : 0;
     for (int i = 0; i < o.nfaults; i++)
-        f[i] = (struct bench_fault){(enum net_fault_kind)prng_below(&p, NET_FAULT_KINDS), 1 + (int)prng_below(&p, 40)};
+        f[i] = random_fault(&p);
     o.faults = f;
-    o.trace = s->trace;
+    return o;
+}
+
+static void swarm(const struct sweep *s, uint64_t seed, struct totals *t) {
+    struct bench_fault f[FAULTS_MAX];
+    struct bench_options o = draw(s, seed, f);
     one(&o, t);
 }
 
@@ -155,35 +279,32 @@ static void sweep(struct sweep *s, struct totals *t) {
         o.seed = 1;
         if (s->scenario && !str_eq(s->scenario, o.scenario))
             continue;
+        struct bench_options once = o;
+        once.rest_ms = IDLE_MS;
         if (mine(s))
-            one(&o, t);
-        if (s->faults)
-            single_faults(s, &o, t);
-        if (s->pairs)
-            pairs_of_faults(s, &o, t);
+            one(&once, t);
+        if (s->faults || s->pairs)
+            faults_of(s, &o, t);
     }
     for (long n = 0; n < s->seeds; n++)
         if (mine(s))
             swarm(s, s->seed + (uint64_t)n, t);
 }
 
-/* One run with its trace; --fault as told, else the swarm of that seed. */
+/* One run with its trace: of a scenario, or what the seed draws; with the faults that are told, or those of the seed. */
 static int replay(struct sweep *s) {
     struct totals t = {0};
-    s->trace = true;
-    if (!s->scenario || !s->nfaults) {
-        swarm(s, s->seed, &t);
-    } else {
-        for (size_t i = 0; i < SCENARIOS; i++)
-            if (str_eq(scenarios[i].scenario, s->scenario)) {
-                struct bench_options o = scenarios[i];
-                o.seed = s->seed;
-                o.faults = s->fault;
-                o.nfaults = s->nfaults;
-                o.trace = true;
-                one(&o, &t);
-            }
+    struct bench_fault f[FAULTS_MAX];
+    bool drawn = s->drawn || !s->scenario || (s->nfaults == 0 && !s->no_faults);
+    struct bench_options o = drawn ? draw(s, s->seed, f) : *scenario_named(s->scenario);
+    if (s->nfaults || s->no_faults) {
+        o.faults = s->fault;
+        o.nfaults = s->nfaults;
     }
+    o.replicas = s->replicas ? s->replicas : o.replicas;
+    o.seed = s->seed;
+    o.trace = true;
+    one(&o, &t);
     printf("runs=%ld violations=%ld\n", t.runs, t.violations);
     return t.violations != 0;
 }
@@ -195,9 +316,16 @@ static int64_t number(const char *text) {
 
 static bool parse_fault(struct sweep *s, const char *text) {
     const char *at = strchr(text, '@');
-    for (int kind = 0; at && kind < NET_FAULT_KINDS && s->nfaults < 2; kind++)
-        if (strncmp(text, net_fault_name((enum net_fault_kind)kind), (size_t)(at - text)) == 0) {
-            s->fault[s->nfaults++] = (struct bench_fault){(enum net_fault_kind)kind, (int)number(at + 1)};
+    if (str_eq(text, "none"))
+        return s->no_faults = true;
+    for (int kind = 0; at && kind < NET_FAULT_KINDS && s->nfaults < FAULTS_MAX; kind++)
+        if (str_has_prefix(text, net_fault_name((enum net_fault_kind)kind)) &&
+            strlen(net_fault_name((enum net_fault_kind)kind)) == (size_t)(at - text)) {
+            const char *by = strchr(at, '/');
+            char digits[16];
+            snprintf(digits, sizeof digits, "%.*s", (int)strcspn(at + 1, "/"), at + 1);
+            s->fault[s->nfaults++] = (struct bench_fault){
+                .kind = (enum net_fault_kind)kind, .at = (int)number(digits), .by = by ? (int)number(by + 1) : 0};
             return true;
         }
     return false;
@@ -205,8 +333,9 @@ static bool parse_fault(struct sweep *s, const char *text) {
 
 static int usage(void) {
     fprintf(stderr,
-            "usage: %s [--scenario NAME] [--faults] [--pairs] [--twice] [--seeds N] [--seed S] [--fault KIND@N] "
-            "[--jobs J]\n",
+            "usage: %s [--scenario NAME] [--faults [--all] | --pairs] [--kind KIND] [--phase migration|deletion] "
+            "[--twice]\n"
+            "       [--seeds N] [--seed S] [--drawn] [--fault KIND@N[/BY] | --fault none] [--replicas N] [--jobs J]\n",
             self);
     fprintf(stderr, "scenarios:");
     for (size_t i = 0; i < SCENARIOS; i++)
@@ -266,6 +395,11 @@ int main(int argc, char **argv) {
                                             {"seed", required_argument, NULL, 's'},
                                             {"jobs", required_argument, NULL, 'j'},
                                             {"fault", required_argument, NULL, 'x'},
+                                            {"kind", required_argument, NULL, 'k'},
+                                            {"phase", required_argument, NULL, 'h'},
+                                            {"replicas", required_argument, NULL, 'r'},
+                                            {"drawn", no_argument, NULL, 'd'},
+                                            {"all", no_argument, NULL, 'a'},
                                             {NULL, 0, NULL, 0}};
     struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1};
     self = argv[0];
@@ -278,6 +412,10 @@ int main(int argc, char **argv) {
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == 'c')
             s.scenario = optarg;
+        else if (c == 'a')
+            s.whole = true;
+        else if (c == 'k')
+            s.kind = optarg;
         else if (c == 'f')
             s.faults = true;
         else if (c == 'p')
@@ -290,10 +428,19 @@ int main(int argc, char **argv) {
             s.have_seed = true, s.seed = (uint64_t)number(optarg);
         else if (c == 'j')
             s.jobs = (int)number(optarg);
+        else if (c == 'd')
+            s.drawn = true;
+        else if (c == 'r')
+            s.replicas = (int)number(optarg);
+        else if (c == 'h' && str_eq(optarg, "migration"))
+            s.phase = EXPLORE_MIGRATION;
+        else if (c == 'h' && str_eq(optarg, "deletion"))
+            s.phase = EXPLORE_DELETION;
         else if (c != 'x' || !parse_fault(&s, optarg))
             return usage();
     }
-    if (optind != argc || s.jobs < 1 || s.jobs > 64)
+    if (optind != argc || s.jobs < 1 || s.jobs > 64 || (s.scenario && !scenario_named(s.scenario)))
         return usage();
+    forced = s.scenario != NULL;
     return s.have_seed && !s.seeds ? replay(&s) : run_jobs(&s);
 }

@@ -1,35 +1,39 @@
 #include "bench/run.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench/state.h"
 #include "controller/operator.h"
 #include "platform/base/digest.h"
+#include "platform/base/log.h"
 #include "platform/base/str.h"
-#include "platform/store/sqlite_store.h"
 #include "simulator/checker.h"
 #include "simulator/virtual/virtual_loop.h"
 #include "simulator/world.h"
 
 #define RESTART_AFTER_MS 1000
 #define GOAL_LOOK_MS 500
-#define GOAL_HOLDS_MS 90000 /* longer than one look at AWS: what an operator finds out after its start included */
-#define QUIET_MS (10 * 60 * 1000)
-#define QUIET_LONG_MS (60 * 60 * 1000) /* where nothing went wrong */
+#define GOAL_HOLDS_MS 90000   /* longer than one look at AWS: what an operator finds out after its start included */
+#define QUIET_MS (150 * 1000) /* next to GOAL_HOLDS_MS: four looks at AWS */
 #define AUDIT_INTERVAL_MS 60000
+#define BENCH_REPLICAS_MAX 2
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
+#define SECRET_KEY "canary/of+the/secret+access/key" /* S10: looked for in all that the operators let out */
+#define KUBE_TOKEN "canary-of-the-kubeconfig-token"
 
 extern const char bench_crd_yaml[];
 
 /* One replica with what a process has: connections, a state file, an operator. */
 struct replica {
-    bool running;
+    struct run *run;
+    int process;
+    bool running, lost; /* lost: it gave up its lease, and ends itself */
+    uint64_t restart_timer;
+    struct bench_state *state;
     struct connection connection;
-    struct sqlite_store *store;
     struct cni_operator *op;
     struct options options;
 };
@@ -39,10 +43,10 @@ struct run {
     struct bench_result *out;
     struct sim_world *world;
     struct sim_checker *checker;
-    struct replica replica;
-    char dir[64], state[96];
-    uint64_t seed, restart_timer;
-    bool lost; /* the operator gave up its lease: it ends itself */
+    struct replica replicas[BENCH_REPLICAS_MAX];
+    int nreplicas;
+    uint64_t seed;
+    bool deleting;
     int lives;
 };
 
@@ -52,38 +56,33 @@ static bool may_write(void *arg) {
     return operator_may_write(((struct replica *)arg)->op);
 }
 
-static void end_operator(struct run *r) {
-    struct replica *p = &r->replica;
+static void end_operator(struct replica *p) {
     if (!p->running)
         return;
     p->running = false;
     operator_free(p->op);
     p->op = NULL;
-    sqlite_store_close(p->store);
+    sim_checker_ends(p->run->checker, p->process);
+    bench_state_close(p->state);
     connection_close(&p->connection);
 }
 
 static void start_operator(void *arg);
 
-static void end_and_restart(void *arg) {
-    struct run *r = arg;
+static void end_and_restart(struct replica *p) {
     struct clock c = virtual_clock();
-    end_operator(r);
-    r->restart_timer = c.timer_start(c.ctx, RESTART_AFTER_MS, start_operator, r);
+    end_operator(p);
+    p->lost = false;
+    p->restart_timer = c.timer_start(c.ctx, RESTART_AFTER_MS, start_operator, p);
 }
 
 static void on_lost(void *arg) {
-    struct run *r = arg;
-    r->lost = true; /* not from inside: the process would be gone, we still stand on its stack */
+    struct replica *p = arg;
+    p->lost = true; /* not from inside: the process would be gone, we still stand on its stack */
 }
 
-static void start_operator(void *arg) {
-    struct run *r = arg;
-    struct replica *p = &r->replica;
+static void open_ports(struct replica *p) {
     struct error err;
-    char identity[32];
-    memset(p, 0, sizeof *p);
-    r->restart_timer = 0;
     p->options = (struct options){.cluster_name = "prod",
                                   .region = "us-west-2",
                                   .leader_elect = true,
@@ -95,24 +94,62 @@ static void start_operator(void *arg) {
     struct connection_options co = {.options = &p->options, .component = "bench", .may_write = may_write, .arg = p};
     if (!connection_open(&p->connection, &co, &err))
         die("bench: %s", err.message);
-    struct sqlite_store_options so = {.path = r->state};
-    p->store = sqlite_store_open(&so);
+    bench_state_open(p->state);
+}
+
+static void start_operator(void *arg) {
+    struct replica *p = arg;
+    struct run *r = p->run;
+    char identity[32];
+    p->restart_timer = 0;
+    virtual_process(p->process);
+    open_ports(p);
     snprintf(identity, sizeof identity, "operator-%d", ++r->lives);
     struct operator_options oo = {.options = &p->options,
                                   .connection = &p->connection,
-                                  .clock = virtual_clock(),
-                                  .store = sqlite_store_port(p->store),
+                                  .clock = virtual_process_clock(p->process),
+                                  .store = bench_state_port(p->state),
                                   .identity = identity,
                                   .seed = r->seed + (uint64_t)r->lives,
                                   .lost = on_lost,
-                                  .arg = r};
+                                  .arg = p};
     p->op = operator_new(&oo);
+    sim_checker_begins(r->checker, p->process, identity);
     p->running = true;
     operator_start(p->op);
+    virtual_process(VIRTUAL_WORLD);
 }
 
-static void crash(void *arg) {
-    end_and_restart(arg);
+static void crash(void *arg, int process, bool forgets) {
+    struct replica *p = &((struct run *)arg)->replicas[process];
+    end_and_restart(p);
+    if (forgets)
+        bench_state_forget(p->state);
+}
+
+static void start_replicas(struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        start_operator(&r->replicas[i]);
+}
+
+static void end_lost(struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        if (r->replicas[i].lost)
+            end_and_restart(&r->replicas[i]);
+}
+
+static bool one_runs(const struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        if (r->replicas[i].running && !r->replicas[i].lost)
+            return true;
+    return false;
+}
+
+static bool one_is_lost(const struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        if (r->replicas[i].lost)
+            return true;
+    return false;
 }
 
 /* --- the world as it is --- */
@@ -177,21 +214,45 @@ static bool judged(struct run *r) {
 /* --- phases --- */
 
 static bool goal_migrated(const struct run *r) {
-    return is_true(r, "Ready") && is_true(r, "NodeRoleDetached") && r->replica.running;
+    return is_true(r, "Ready") && is_true(r, "NodeRoleDetached") && one_runs(r);
 }
 
 static bool goal_gone(const struct run *r) {
-    return binding(r) == NULL && r->replica.running;
+    return binding(r) == NULL && one_runs(r);
 }
 
+static int64_t trouble_is_over_ms(int64_t begun_ms) {
+    int n;
+    const struct net_fault *faults = net_faults(&n);
+    for (int i = 0; i < n; i++)
+        if (faults[i].hit && faults[i].over_ms > begun_ms)
+            begun_ms = faults[i].over_ms;
+    return begun_ms;
+}
+
+/* What lasts longer than the progress deadline ends in a rollback, and the next try comes ten minutes later. */
+static bool one_outlasts_the_deadline(const struct run *r) {
+    int n;
+    const struct net_fault *faults = net_faults(&n);
+    int64_t deadline_s = json_int64_or(binding(r), "spec.rollout.progressDeadlineSeconds", 600);
+    for (int i = 0; i < n; i++)
+        if (faults[i].hit && faults[i].by >= deadline_s)
+            return true;
+    return false;
+}
+
+static int64_t bound_ms(const struct run *r) {
+    int64_t soak_s = json_int64_or(binding(r), "spec.nodeRole.soakSeconds", 300);
+    return BENCH_SETTLES_MS + GOAL_HOLDS_MS + soak_s * 1000 + (int64_t)r->o->nodes * BENCH_NODE_MS;
+}
+
+/* L2, L4: within ten minutes, the soak and the rollout, from when the last trouble is over. */
 static bool run_until(struct run *r, bool (*goal)(const struct run *r), const char *what) {
-    int64_t end = virtual_now_ms() + BENCH_VIRTUAL_MAX_MS, look = 0, since = -1;
-    while (virtual_now_ms() < end) {
+    int64_t begun = virtual_now_ms(), bound = bound_ms(r), end = begun + BENCH_VIRTUAL_MAX_MS, look = 0, since = -1;
+    while (virtual_now_ms() < end && virtual_now_ms() < trouble_is_over_ms(begun) + bound +
+                                                            (one_outlasts_the_deadline(r) ? BENCH_TRIES_AGAIN_MS : 0)) {
         virtual_loop_step(end);
-        if (r->lost) {
-            r->lost = false;
-            end_and_restart(r);
-        }
+        end_lost(r);
         if (sim_checker_violations(r->checker))
             return judged(r);
         if (virtual_now_ms() < look)
@@ -202,27 +263,43 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
             return true;
     }
     const json *ready = condition(r, "Ready");
-    fail(r, "L2: not %s after an hour: Ready=%s %s: %s", what, str_or(json_str(ready, "status"), "?"),
+    fail(r, "%s: not %s after %lld s: Ready=%s %s: %s", r->deleting ? "L4" : "L2", what,
+         (long long)(virtual_now_ms() - begun) / 1000, str_or(json_str(ready, "status"), "?"),
          str_or(json_str(ready, "reason"), "?"), str_or(json_str(ready, "message"), "?"));
     return false;
 }
 
-/* S13: nothing to do, nothing written; and AWS is looked at once an interval. */
-static bool rest(struct run *r, const char *when) {
-    int64_t quiet = r->o->nfaults ? QUIET_MS : QUIET_LONG_MS, end = virtual_now_ms() + quiet;
-    int64_t looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster");
-    int before = net_writes(NULL);
+static int faults_hit(void) {
+    int n, hit = 0;
+    const struct net_fault *faults = net_faults(&n);
+    for (int i = 0; i < n; i++)
+        hit += faults[i].hit;
+    return hit;
+}
+
+static void judge_silence(struct run *r, int before, int64_t looks, int64_t quiet, const char *when) {
     const char **lines;
-    while (virtual_loop_step(end))
-        if (r->lost || sim_checker_violations(r->checker))
-            break;
-    int after = net_writes(&lines);
+    int after = net_writes(&lines), nfaults;
+    (void)net_faults(&nfaults);
     if (after != before)
-        fail(r, "S13: %d writes in %lld min at rest %s, the first: %s", after - before, (long long)quiet / 60000, when,
+        fail(r, "S13: %d writes in %lld s at rest %s, the first: %s", after - before, (long long)quiet / 1000, when,
              lines[before]);
+    if (nfaults == 0 && looks > quiet / AUDIT_INTERVAL_MS + 1) /* an unknown outcome is watched closely (S6c) */
+        fail(r, "S13: AWS was looked at %lld times in %lld s", (long long)looks, (long long)quiet / 1000);
+}
+
+/* S13: nothing to do, nothing written; and AWS is looked at once an interval. Where a fault falls into the rest, another. */
+static bool rest(struct run *r, const char *when) {
+    int64_t quiet = r->o->rest_ms ? r->o->rest_ms : QUIET_MS, end = virtual_now_ms() + quiet;
+    int64_t looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster");
+    int before = net_writes(NULL), hit = faults_hit();
+    while (virtual_loop_step(end))
+        if (one_is_lost(r) || sim_checker_violations(r->checker))
+            break;
     looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster") - looks;
-    if (r->o->nfaults == 0 && looks > quiet / AUDIT_INTERVAL_MS + 1) /* an unknown outcome is watched closely (S6c) */
-        fail(r, "S13: AWS was looked at %lld times in %lld min", (long long)looks, (long long)quiet / 60000);
+    if (faults_hit() > hit)
+        return judged(r) && run_until(r, goal_migrated, "migrated again") && rest(r, when);
+    judge_silence(r, before, looks, quiet, when);
     return judged(r) && !r->out->failure[0];
 }
 
@@ -283,43 +360,86 @@ static void write_file(const char *path, const char *text) {
         die("bench: can not write %s", path);
 }
 
-/* Every run begins with no state file; the operators of one run share it, as those of one node do. */
-static void remove_state(const struct run *r) {
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-        char path[160];
-        snprintf(path, sizeof path, "%s%s", r->state, suffixes[i]);
-        unlink(path);
+static void config_path(const struct run *r, char path[128]) {
+    snprintf(path, 128, "%s/config", bench_state_directory(r->replicas[0].state));
+}
+
+static void write_config(const struct run *r) {
+    char path[128];
+    config_path(r, path);
+    write_file(path, "apiVersion: v1\nkind: Config\ncurrent-context: sim\n"
+                     "clusters: [{name: sim, cluster: {server: \"" NET_KUBE "\"}}]\n"
+                     "users: [{name: sim, user: {token: " KUBE_TOKEN "}}]\n"
+                     "contexts: [{name: sim, context: {cluster: sim, user: sim}}]\n");
+    setenv("KUBECONFIG", path, 1);
+}
+
+static void prepare_replicas(struct run *r) {
+    bool pauses = false;
+    for (int i = 0; i < r->o->nfaults; i++)
+        pauses = pauses || r->o->faults[i].kind == NET_PAUSE;
+    r->nreplicas = r->o->replicas > 0 ? r->o->replicas : pauses ? 2 : 1;
+    if (r->nreplicas > BENCH_REPLICAS_MAX)
+        die("bench: more than %d replicas", BENCH_REPLICAS_MAX);
+    for (int i = 0; i < r->nreplicas; i++) {
+        r->replicas[i].run = r;
+        r->replicas[i].process = i;
+        r->replicas[i].state = bench_state_new(i);
     }
 }
 
-static void remove_directory(const struct run *r) {
-    char path[128];
-    remove_state(r);
-    snprintf(path, sizeof path, "%s/config", r->dir);
-    unlink(path);
-    rmdir(r->dir);
-}
-
 static void prepare_environment(struct run *r) {
-    char path[128];
-    snprintf(r->dir, sizeof r->dir, "/dev/shm/cni-iam-bench-%d", (int)getpid());
-    if (mkdir(r->dir, 0700) != 0 && errno != EEXIST)
-        die("bench: can not make %s", r->dir);
-    snprintf(r->state, sizeof r->state, "%s/state.db", r->dir);
-    remove_state(r);
-    snprintf(path, sizeof path, "%s/config", r->dir);
-    write_file(path, "apiVersion: v1\nkind: Config\ncurrent-context: sim\n"
-                     "clusters: [{name: sim, cluster: {server: \"" NET_KUBE "\"}}]\n"
-                     "users: [{name: sim, user: {token: simulated}}]\n"
-                     "contexts: [{name: sim, context: {cluster: sim, user: sim}}]\n");
-    setenv("KUBECONFIG", path, 1);
+    prepare_replicas(r);
+    write_config(r);
     setenv("AWS_ENDPOINT_URL", NET_AWS, 1);
     setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY, 1);
-    setenv("AWS_SECRET_ACCESS_KEY", "simulated", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY, 1);
     setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
     setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent", 1);
     setenv("AWS_EC2_METADATA_DISABLED", "true", 1);
+}
+
+static void remove_environment(struct run *r) {
+    char path[128];
+    config_path(r, path);
+    unlink(path);
+    for (int i = 0; i < r->nreplicas; i++)
+        bench_state_free(r->replicas[i].state);
+}
+
+/* --- branches --- */
+
+static void on_write(void *arg, const char *what) {
+    struct run *r = arg;
+    struct bench_fault fault;
+    (void)what;
+    struct bench_moment now = {.write = net_writes(NULL), .deleting = r->deleting};
+    if (!r->o->branch || !r->o->branch(r->o->branch_arg, &now, &fault))
+        return;
+    for (int i = 0; i < r->nreplicas; i++)
+        bench_state_take_copy(r->replicas[i].state);
+    write_config(r);
+    net_add_fault(fault.kind, fault.at, fault.by);
+}
+
+/* --- S10: what is let out --- */
+
+static void on_log_line(void *ctx, const char *line, size_t len) {
+    sim_checker_let_out(((struct run *)ctx)->checker, "the log", line, len);
+}
+
+static void discard_line(void *ctx, const char *line, size_t len) {
+    (void)ctx, (void)line, (void)len;
+}
+
+static void on_state_bytes(void *arg, const char *bytes, size_t n) {
+    sim_checker_let_out(((struct run *)arg)->checker, "the state file", bytes, n);
+}
+
+static void check_files(struct run *r) {
+    for (int i = 0; i < r->nreplicas; i++)
+        bench_state_read(r->replicas[i].state, on_state_bytes, r);
+    judged(r);
 }
 
 static void make_world(struct run *r) {
@@ -333,22 +453,31 @@ static void make_world(struct run *r) {
                                   .webhook_misses = o->webhook_misses,
                                   .ipv6 = o->ipv6,
                                   .on_delete = o->on_delete,
-                                  .crd_yaml = bench_crd_yaml};
+                                  .crd_yaml = bench_crd_yaml,
+                                  .key_bits = 1024}; /* a seventh of the time */
     r->world = sim_world_new(&w);
     sim_aws_add_access_key(sim_world_aws(r->world), ACCESS_KEY, "arn:aws:iam::111122223333:root");
     int64_t settled = virtual_now_ms() + 10000;
     while (virtual_loop_step(settled))
         ;
     r->checker = sim_checker_new(r->world);
+    sim_checker_secret(r->checker, SECRET_KEY);
+    sim_checker_secret(r->checker, KUBE_TOKEN);
+    if (!getenv("CNI_IAM_BENCH_LOG")) {
+        log_configure(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
+        log_set_sink(on_log_line, r);
+    }
     struct net_options n = {.kube = sim_world_kube(r->world),
                             .aws = sim_world_aws(r->world),
+                            .checker = r->checker,
                             .seed = o->seed,
                             .delay_max_ms = o->delay_max_ms,
                             .crash = crash,
+                            .before = on_write,
                             .arg = r};
     net_begin(&n);
     for (int i = 0; i < o->nfaults; i++)
-        net_add_fault(o->faults[i].kind, o->faults[i].at);
+        net_add_fault(o->faults[i].kind, o->faults[i].at, o->faults[i].by);
 }
 
 static void measure(struct run *r) {
@@ -358,13 +487,16 @@ static void measure(struct run *r) {
     struct bench_result *out = r->out;
     out->writes = net_writes(&lines);
     out->calls = net_calls();
+    for (int i = 0; i < NET_COUNTERS; i++)
+        out->counts[i] = net_count((enum net_counter)i);
     out->virtual_ms = virtual_now_ms();
     struct buf text;
     buf_init(&text, (size_t)4 << 20);
     for (int i = 0; i < out->writes; i++) {
         buf_printf(&text, "%s\n", lines[i]);
         if (r->o->trace)
-            printf("  %3d %s%s\n", i + 1, lines[i], i + 1 == out->migration_writes ? "   <- migrated" : "");
+            printf("  %3d %7.1f s  %s%s\n", i + 1, (double)net_write_ms(i) / 1000, lines[i],
+                   i + 1 == out->migration_writes ? "   <- migrated" : "");
     }
     if (r->o->trace)
         printf("  %lld calls in %lld s of virtual time, %d operators\n", (long long)out->calls,
@@ -380,16 +512,33 @@ static void measure(struct run *r) {
         out->faults_met = out->faults_met && faults[i].hit;
 }
 
-static void phases(struct run *r) {
-    apply_binding(r);
-    if (r->out->failure[0] || !run_until(r, goal_migrated, "migrated"))
-        return;
+static bool migrate_and_rest(struct run *r) {
+    if (!run_until(r, goal_migrated, "migrated"))
+        return false;
     check_migrated(r);
     if (!judged(r))
-        return;
+        return false;
     r->out->migration_writes = net_writes(NULL);
-    if (!rest(r, "after the migration"))
+    return rest(r, "after the migration");
+}
+
+/* Whoever deletes does not ask how far things are. */
+static bool run_for_a_while(struct run *r, int64_t ms) {
+    int64_t end = virtual_now_ms() + ms;
+    while (virtual_loop_step(end)) {
+        end_lost(r);
+        if (sim_checker_violations(r->checker))
+            return judged(r);
+    }
+    return judged(r);
+}
+
+static void phases(struct run *r) {
+    apply_binding(r);
+    if (r->out->failure[0] ||
+        !(r->o->delete_after_ms ? run_for_a_while(r, r->o->delete_after_ms) : migrate_and_rest(r)))
         return;
+    r->deleting = true;
     kube_call(r, "DELETE", "/apis/cniiam.dev/v1alpha1/cniiambindings/aws-node", "");
     if (!run_until(r, goal_gone, "gone"))
         return;
@@ -409,13 +558,18 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     prepare_environment(r);
     virtual_loop_begin();
     make_world(r);
-    start_operator(r);
+    start_replicas(r);
     phases(r);
+    check_files(r);
     measure(r);
-    c.timer_stop(c.ctx, r->restart_timer);
-    end_operator(r);
+    for (int i = 0; i < r->nreplicas; i++) {
+        c.timer_stop(c.ctx, r->replicas[i].restart_timer);
+        end_operator(&r->replicas[i]);
+    }
+    if (!getenv("CNI_IAM_BENCH_LOG"))
+        log_set_sink(discard_line, NULL);
     sim_checker_free(r->checker);
     sim_world_free(r->world);
-    remove_directory(r);
+    remove_environment(r);
     free(r);
 }

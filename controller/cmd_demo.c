@@ -3,18 +3,17 @@
  * The operator is the real one, a child process that knows of no simulation. Gates and Events are its word; nodes, calls,
  * writes and broken invariants come from the world itself, and the exit status needs both.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "controller/commands.h"
 #include "controller/crd_text.h"
 #include "controller/demo_child.h"
+#include "controller/demo_dir.h"
 #include "controller/demo_view.h"
 #include "platform/base/strmap.h"
 #include "simulator/checker.h"
@@ -26,7 +25,7 @@
 #define SECRET_KEY "demo-demo-demo-demo-demo-demo-demo-demo-"
 #define OPERATOR_ARN "arn:aws:iam::111122223333:user/cni-iam"
 #define WRITES_MAX 64 /* of which the summary tells */
-#define PATH_SIZE 300
+#define PATH_SIZE (DEMO_DIR_PATH_MAX + 16)
 #define LOG_TAIL 4000
 
 struct pace {
@@ -60,7 +59,8 @@ struct demo {
     struct demo_child *child;
     struct demo_view *view;
     struct demo_picture picture;
-    char dir[PATH_SIZE], kubeconfig[PATH_SIZE + 16], state[PATH_SIZE + 16], log[PATH_SIZE + 16];
+    struct demo_dir dir;
+    char kubeconfig[PATH_SIZE], state[PATH_SIZE], log[PATH_SIZE];
     char why[DEMO_TEXT_MAX]; /* FAILED */
     enum phase phase;
     bool keeps, staying, over;
@@ -291,18 +291,11 @@ static void on_signal(void *arg, int signo) {
 /* --- files --- */
 
 static bool make_dir(struct demo *d, struct error *err) {
-    const char *tmp = str_or(getenv("TMPDIR"), "/tmp");
-    if (strlen(tmp) > PATH_SIZE - 40)
-        return error_set(err, ERR_INVALID, "TMPDIR is too long: set it to a shorter one");
-    snprintf(d->dir, sizeof d->dir, "%s/cni-iam-demo.XXXXXX", tmp);
-    if (!mkdtemp(d->dir)) {
-        d->dir[0] = '\0';
-        return error_set(err, ERR_IO, "no directory for temporary files in %s (%s): set TMPDIR to one that is writable",
-                         tmp, strerror(errno));
-    }
-    snprintf(d->kubeconfig, sizeof d->kubeconfig, "%s/kubeconfig", d->dir);
-    snprintf(d->state, sizeof d->state, "%s/state.db", d->dir);
-    snprintf(d->log, sizeof d->log, "%s/controller.log", d->dir);
+    if (!demo_dir_make(&d->dir, err))
+        return false;
+    snprintf(d->kubeconfig, sizeof d->kubeconfig, "%s/kubeconfig", d->dir.path);
+    snprintf(d->state, sizeof d->state, "%s/state.db", d->dir.path);
+    snprintf(d->log, sizeof d->log, "%s/controller.log", d->dir.path);
     return true;
 }
 
@@ -318,19 +311,6 @@ static bool write_kubeconfig(const struct demo *d, struct error *err) {
             sim_face_port(d->faces.kube));
     bool ok = !ferror(f);
     return (fclose(f) == 0 && ok) || error_set(err, ERR_IO, "%s can not be written: is the disk full?", d->kubeconfig);
-}
-
-/* The directory is flat: a kubeconfig, a log, a database with its side files. */
-static void remove_dir(const struct demo *d) {
-    DIR *dir = d->dir[0] ? opendir(d->dir) : NULL;
-    const struct dirent *e;
-    if (!dir)
-        return;
-    while ((e = readdir(dir)))
-        if (!str_eq(e->d_name, ".") && !str_eq(e->d_name, ".."))
-            unlinkat(dirfd(dir), e->d_name, 0);
-    closedir(dir);
-    rmdir(d->dir);
 }
 
 static void print_log_tail(const struct demo *d) {
@@ -367,7 +347,7 @@ static bool start_controller(struct demo *d, struct error *err) {
                                 "json",
                                 NULL};
     const char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
-                               arena_printf(a, "HOME=%s", d->dir),
+                               arena_printf(a, "HOME=%s", d->dir.path),
                                arena_printf(a, "AWS_ENDPOINT_URL=http://127.0.0.1:%d", sim_face_port(d->faces.aws)),
                                "AWS_ACCESS_KEY_ID=" ACCESS_KEY,
                                "AWS_SECRET_ACCESS_KEY=" SECRET_KEY,
@@ -493,7 +473,7 @@ static int tell(const struct demo *d) {
         print_log_tail(d);
     }
     if (!ok && d->phase != INTERRUPTED)
-        fprintf(stderr, "cni-iam demo: the controller's log and its state are kept in %s\n", d->dir);
+        fprintf(stderr, "cni-iam demo: the controller's log and its state are kept in %s\n", d->dir.path);
     return ok ? 0 : 1;
 }
 
@@ -520,8 +500,7 @@ int command_demo(const struct options *o) {
     }
     bool keep_files = d->view && d->phase != INTERRUPTED && status != 0;
     end(d);
-    if (!keep_files)
-        remove_dir(d);
+    (keep_files ? demo_dir_keep : demo_dir_remove)(&d->dir);
     free(d);
     return status;
 }

@@ -37,8 +37,19 @@ static char *fitted(const char *s, size_t max) {
     return out;
 }
 
+/* Most texts are: nothing has to be copied. */
+static bool is_short_ascii(const char *s, size_t max) {
+    size_t n = 0;
+    while (n <= max && s[n] > 0) {
+        n++;
+    }
+    return n <= max && s[n] == '\0';
+}
+
 static void add_text(json *o, const char *key, const char *value, size_t max) {
-    if (value != NULL) {
+    if (value != NULL && is_short_ascii(value, max)) {
+        json_add_str(o, key, value);
+    } else if (value != NULL) {
         char *cut = fitted(value, max);
         json_add_str(o, key, cut);
         free(cut);

@@ -81,9 +81,9 @@ static const char *partition_of(const char *region) {
 
 static void register_operations(struct sim_aws *a) {
     const struct sim_operation *const tables[] = {
-        sim_role_operations,     sim_attachment_operations, sim_policy_operations,
-        sim_provider_operations, sim_profile_operations,    sim_simulate_operations,
-        sim_sts_operations,      sim_eks_operations,        sim_ec2_operations,
+        sim_role_operations,    sim_attachment_operations, sim_policy_operations, sim_provider_operations,
+        sim_profile_operations, sim_simulate_operations,   sim_sts_operations,    sim_eks_operations,
+        sim_ec2_operations,     sim_ec2_run_operations,
     };
     a->operations = strmap_new(SIM_OPERATIONS_MAX, free);
     a->counts = strmap_new(SIM_OPERATIONS_MAX, free);
@@ -121,6 +121,8 @@ struct sim_aws *sim_aws_new(const struct sim_aws_options *o) {
     a->profiles = strmap_new(SIM_PROFILES_MAX, sim_profile_free);
     a->instances = strmap_new((size_t)2 * SIM_AWS_INSTANCES_MAX, sim_instance_free);
     a->keys = strmap_new(SIM_KEYS_MAX, sim_principal_free);
+    a->addons = json_new_array();
+    a->associations = json_new_array();
     register_operations(a);
     sim_policies_of_aws(a);
     return a;
@@ -139,8 +141,8 @@ void sim_aws_free(struct sim_aws *a) {
     for (size_t i = 0; i < LENGTH(texts); i++) {
         free(texts[i]);
     }
-    json_free(a->addon);
-    json_free(a->association);
+    json_free(a->addons);
+    json_free(a->associations);
     arena_free(a->scratch);
     free(a);
 }

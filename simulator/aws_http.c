@@ -193,16 +193,20 @@ static bool read_signature(struct exchange *x) {
 /* --- rest-json --- */
 
 static const struct route {
-    const char *template, *action;
+    const char *method, *template, *action;
 } routes[] = {
-    {"clusters", "ListClusters"},
-    {"clusters/{name}", "DescribeCluster"},
-    {"clusters/{clusterName}/addons", "ListAddons"},
-    {"clusters/{clusterName}/addons/{addonName}", "DescribeAddon"},
-    {"clusters/{clusterName}/pod-identity-associations", "ListPodIdentityAssociations"},
-    {"clusters/{clusterName}/pod-identity-associations/{associationId}", "DescribePodIdentityAssociation"},
-    {"clusters/{clusterName}/node-groups", "ListNodegroups"},
-    {"clusters/{clusterName}/node-groups/{nodegroupName}", "DescribeNodegroup"},
+    {"GET", "clusters", "ListClusters"},
+    {"GET", "clusters/{name}", "DescribeCluster"},
+    {"GET", "clusters/{clusterName}/addons", "ListAddons"},
+    {"POST", "clusters/{clusterName}/addons", "CreateAddon"},
+    {"GET", "clusters/{clusterName}/addons/{addonName}", "DescribeAddon"},
+    {"DELETE", "clusters/{clusterName}/addons/{addonName}", "DeleteAddon"},
+    {"GET", "clusters/{clusterName}/pod-identity-associations", "ListPodIdentityAssociations"},
+    {"POST", "clusters/{clusterName}/pod-identity-associations", "CreatePodIdentityAssociation"},
+    {"GET", "clusters/{clusterName}/pod-identity-associations/{associationId}", "DescribePodIdentityAssociation"},
+    {"DELETE", "clusters/{clusterName}/pod-identity-associations/{associationId}", "DeletePodIdentityAssociation"},
+    {"GET", "clusters/{clusterName}/node-groups", "ListNodegroups"},
+    {"GET", "clusters/{clusterName}/node-groups/{nodegroupName}", "DescribeNodegroup"},
 };
 
 static struct strlist segments(struct exchange *x, const char *path) {
@@ -242,22 +246,21 @@ static bool match_route(struct exchange *x, const char *template, const struct s
 }
 
 static void answer_eks(struct exchange *x) {
-    const char *path = str_or(x->req->path, "/");
+    const char *path = str_or(x->req->path, "/"), *body = str_or(x->req->body, "");
     struct strlist parts = segments(x, path + (path[0] == '/'));
 
     x->nparams = 0;
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-        if (!match_route(x, routes[i].template, &parts)) {
+        if (!str_eq(x->req->method, routes[i].method) || !match_route(x, routes[i].template, &parts)) {
             continue;
-        }
-        if (!str_eq(x->req->method, "GET")) {
-            break;
         }
         if (!add_params(x, str_or(x->req->query, ""))) {
             give_error(x, 400, "InvalidParameterException", "The query string is malformed.");
-            return;
+        } else if (strlen(body) != x->req->body_len) {
+            give_error(x, 400, "SerializationException", "The request body holds a NUL.");
+        } else {
+            call(x, routes[i].action, str_eq(routes[i].method, "POST") ? body : NULL);
         }
-        call(x, routes[i].action, NULL);
         return;
     }
     give_error(x, 400, "InvalidRequestException", "Unknown operation.");

@@ -35,6 +35,9 @@
 #define SIM_CLIENT_IDS_MAX 100       /* AWS: of a provider */
 #define SIM_LIST_MAX 1000            /* members of one list parameter */
 #define SIM_LISTENERS_MAX 4
+#define SIM_ADDONS_MAX 50        /* of the cluster */
+#define SIM_ASSOCIATIONS_MAX 500 /* of the cluster */
+#define SIM_RUN_MAX 100          /* instances of one RunInstances */
 #define SIM_ARN_MAX 2048
 #define SIM_FACTS_MAX 64 /* condition keys of one question */
 
@@ -130,7 +133,7 @@ struct sim_aws {
     struct strmap *operations, *counts;
     int64_t total;
     struct strmap *roles, *policies, *providers, *profiles, *instances, *keys;
-    json *addon, *association;
+    json *addons, *associations; /* arrays */
     struct sim_listener {
         void (*fn)(void *arg, const char *action, const char *line);
         void *arg;
@@ -150,7 +153,7 @@ struct sim_operation {
 /* Tables end with a NULL name. */
 extern const struct sim_operation sim_role_operations[], sim_attachment_operations[], sim_policy_operations[],
     sim_provider_operations[], sim_profile_operations[], sim_simulate_operations[], sim_sts_operations[],
-    sim_eks_operations[], sim_ec2_operations[];
+    sim_eks_operations[], sim_ec2_operations[], sim_ec2_run_operations[];
 
 /* --- memory, ids, clocks (aws.c) --- */
 
@@ -220,6 +223,9 @@ struct sim_profile *sim_profile_find(const struct sim_aws *a, const char *name);
 struct sim_profile *sim_profile_make(struct sim_aws *a, const char *name, const char *path);
 bool sim_role_in_profile(struct sim_aws *a, const char *role);
 void sim_instance_free(void *instance);
+/* EC2: may the caller do this? false: answered, by a refusal or because it was a dry run. */
+bool sim_ec2_may_go_on(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out);
+json *sim_reservation_json(struct sim_aws *a, const struct sim_instance *i);
 
 /* --- decisions (iam_simulate.c) --- */
 

@@ -208,6 +208,16 @@ static json *find_tag(json *tags, const char *key) {
     return NULL;
 }
 
+/* Of AWS' pattern [\p{L}\p{Z}\p{N}_.:/=+\-@]* all that is not ASCII is taken for letters. */
+static bool is_tag_text(const char *s) {
+    for (const char *p = s; *p != '\0'; p++) {
+        if ((unsigned char)*p < 0x80 && !isalnum((unsigned char)*p) && strchr("_.:/=+-@ ", *p) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool check_tag(struct sim_aws *a, const char *key, const char *value, struct sim_aws_answer *out) {
     if (key == NULL || *key == '\0' || strlen(key) > 128) {
         sim_invalid(a, out,
@@ -221,6 +231,13 @@ static bool check_tag(struct sim_aws *a, const char *key, const char *value, str
                     "1 validation error detected: Value of '%s' at 'tags.value' failed to satisfy constraint: Member "
                     "must have length less than or equal to 256",
                     key);
+        return false;
+    }
+    if (!is_tag_text(key) || !is_tag_text(value)) {
+        sim_invalid(a, out,
+                    "1 validation error detected: Value '%s' at 'tags.%s' failed to satisfy constraint: Member must "
+                    "satisfy regular expression pattern: [\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*",
+                    is_tag_text(key) ? value : key, is_tag_text(key) ? "value" : "key");
         return false;
     }
     if (str_has_prefix(sim_lower(a, key), "aws:")) {
@@ -254,7 +271,11 @@ static bool read_tags(struct sim_aws *a, const struct sim_aws_call *c, json *tag
         json_add_str(tag, "Value", value);
         json_push(tags, tag);
     }
-    sim_fail(a, out, 409, "LimitExceeded", "The number of tags has reached the maximum limit.");
+    sim_invalid(
+        a, out,
+        "1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must have length less "
+        "than or equal to %d",
+        SIM_TAGS_MAX);
     return false;
 }
 

@@ -24,7 +24,8 @@ struct place {
 
 struct places {
     struct place *v;
-    int n;
+    int n, room;
+    struct arena *a;
     const char *hash, *uid;
 };
 
@@ -35,13 +36,26 @@ static bool is_ready(const json *pod) {
     return false;
 }
 
+static struct place *place_new(struct places *p) {
+    if (p->n == p->room) {
+        int room = p->room ? 2 * p->room : 16;
+        struct place *v = ARENA_ARRAY(p->a, (size_t)room, struct place);
+        if (p->n)
+            memcpy(v, p->v, (size_t)p->n * sizeof *v);
+        p->v = v;
+        p->room = room;
+    }
+    return &p->v[p->n++];
+}
+
 static void collect_node(void *arg, const json *node) {
     struct places *p = arg;
     const json *labels = json_path(node, "metadata.labels");
     if (json_key_str(labels, "eks.amazonaws.com/compute-type") ||
         !str_eq(str_or(json_key_str(labels, "kubernetes.io/os"), "linux"), "linux") || p->n >= SIM_WORLD_NODES_MAX)
         return;
-    snprintf(p->v[p->n++].node, sizeof p->v->node, "%s", str_or(json_str(node, "metadata.name"), ""));
+    struct place *at = place_new(p);
+    snprintf(at->node, sizeof at->node, "%s", str_or(json_str(node, "metadata.name"), ""));
 }
 
 static bool is_owned(const json *pod, const char *uid) {
@@ -168,9 +182,7 @@ void daemonset_sync(struct sim_world *w) {
         return;
     json *ds = json_dup(stored);
     struct arena *a = arena_new(0);
-    struct places p = {.v = ARENA_ARRAY(a, SIM_WORLD_NODES_MAX, struct place),
-                       .hash = daemonset_hash(ds, a),
-                       .uid = json_str(ds, "metadata.uid")};
+    struct places p = {.a = a, .hash = daemonset_hash(ds, a), .uid = json_str(ds, "metadata.uid")};
     sim_kube_each(w->kube, "nodes", NULL, collect_node, &p);
     sim_kube_each(w->kube, "pods", "kube-system", collect_pod, &p);
     struct count c = count(&p);

@@ -78,8 +78,7 @@ static void unauthorized(struct sim_aws *a, const struct sim_aws_call *c, struct
         a->caller != NULL ? a->caller->arn : "root", c->action, c->action);
 }
 
-/* false: answered, by a refusal or because it was a dry run. */
-static bool may_go_on(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
+bool sim_ec2_may_go_on(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
     char resource[SIM_ARN_MAX];
     const char *action = arena_printf(a->scratch, "ec2:%s", c->action);
 
@@ -309,7 +308,7 @@ static bool read_page(struct sim_aws *a, const struct sim_aws_call *c, int64_t *
     return true;
 }
 
-static json *reservation_json(struct sim_aws *a, const struct sim_instance *i) {
+json *sim_reservation_json(struct sim_aws *a, const struct sim_instance *i) {
     const char *id = str_has_prefix(i->id, "i-") ? i->id + 2 : i->id;
     json *reservation = json_object();
     json_add_str(reservation, "reservationId", arena_printf(a->scratch, "r-%s", id));
@@ -324,7 +323,7 @@ static void describe_instances(struct sim_aws *a, const struct sim_aws_call *c, 
     int64_t from, most, n = 0;
     size_t it = 0;
 
-    if (!may_go_on(a, c, out) || !read_selection(a, c, &s, out)) {
+    if (!sim_ec2_may_go_on(a, c, out) || !read_selection(a, c, &s, out)) {
         return;
     }
     forget_terminated(a, sim_wall_ms(a) - TERMINATED_SEEN_MS);
@@ -335,7 +334,7 @@ static void describe_instances(struct sim_aws *a, const struct sim_aws_call *c, 
     json *value = json_object(), *reservations = json_add_array(value, "reservationSet");
     while ((i = next_selected(a, &s, named, &it)) != NULL) {
         if (n >= from && n < from + most) {
-            json_push(reservations, reservation_json(a, i));
+            json_push(reservations, sim_reservation_json(a, i));
         }
         n++;
     }
@@ -355,7 +354,7 @@ static void describe_nothing(struct sim_aws *a, const struct sim_aws_call *c, st
         {"DescribeInstanceTypes", "instanceTypeSet"},         {"DescribeSubnets", "subnetSet"},
         {"DescribeSecurityGroups", "securityGroupInfo"},      {"DescribeVpcs", "vpcSet"},
     };
-    if (!may_go_on(a, c, out)) {
+    if (!sim_ec2_may_go_on(a, c, out)) {
         return;
     }
     out->value = json_object();
@@ -368,7 +367,7 @@ static void describe_nothing(struct sim_aws *a, const struct sim_aws_call *c, st
 
 /* Allowed, and then about an interface that does not exist. */
 static void change_nothing(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
-    if (may_go_on(a, c, out)) {
+    if (sim_ec2_may_go_on(a, c, out)) {
         sim_fail(a, out, 400, "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '%.64s' does not exist",
                  str_or(sim_param(c, "NetworkInterfaceId"), ""));
     }

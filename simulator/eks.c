@@ -1,4 +1,4 @@
-/* eks.c - the cluster as EKS describes it: its add-on, Pod Identity association and node groups. */
+/* eks.c - the cluster as EKS describes it: its add-ons, Pod Identity associations and node groups. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -120,7 +120,7 @@ static void describe_cluster(struct sim_aws *a, const struct sim_aws_call *c, st
     (void)json_add_object(cluster, "tags");
 }
 
-/* --- the add-on --- */
+/* --- add-ons and associations: arrays of what was made by hand or by calls --- */
 
 static json *unwrapped(const char *text, const char *member) {
     struct error err;
@@ -142,16 +142,78 @@ static void add_missing(json *o, const char *key, const char *value) {
     }
 }
 
+static json *item_with(json *list, const char *member, const char *value) {
+    for (json *it = list->child; it != NULL; it = it->next) {
+        if (str_eq(json_str(it, member), value)) {
+            return it;
+        }
+    }
+    return NULL;
+}
+
+static void remove_item(json *list, json *item) {
+    json_free(item != NULL ? cJSON_DetachItemViaPointer(list, item) : NULL);
+}
+
+/* The object of a POST; NULL: answered. */
+static json *read_body(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
+    struct error err;
+    json *body = c->body != NULL ? json_parse(c->body, strlen(c->body), &err) : NULL;
+    if (!json_is_object(body)) {
+        json_free(body);
+        sim_fail(a, out, 400, "SerializationException", "The request body is no JSON object.");
+        return NULL;
+    }
+    return body;
+}
+
+static bool is_missing(struct sim_aws *a, const json *body, const char *const *members, size_t n,
+                       struct sim_aws_answer *out) {
+    for (size_t i = 0; i < n; i++) {
+        if (str_empty(json_str(body, members[i]))) {
+            sim_fail(a, out, 400, "InvalidParameterException", "%s is required.", members[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_full(struct sim_aws *a, const json *list, size_t max, const char *what, struct sim_aws_answer *out) {
+    if (json_array_size(list) < max) {
+        return false;
+    }
+    sim_fail(a, out, 400, "ResourceLimitExceededException", "The cluster has its maximum of %zu %s.", max, what);
+    return true;
+}
+
+/* The answer to a write says what is under way; the next read, what is. */
+static void give_changing(struct sim_aws_answer *out, const char *member, const json *item, const char *status) {
+    json *copy = json_dup(item);
+    if (json_get(copy, "status") != NULL) {
+        json_add_str(copy, "status", status);
+    }
+    out->value = json_object();
+    json_add_item(out->value, member, copy);
+}
+
+/* --- add-ons --- */
+
+static json *complete_addon(struct sim_aws *a, json *addon) {
+    const char *name = str_or(json_str(addon, "addonName"), ADDON);
+    add_missing(addon, "addonName", name);
+    add_missing(addon, "clusterName", a->cluster);
+    add_missing(addon, "status", "ACTIVE");
+    add_missing(addon, "addonVersion", "v1.23.1-eksbuild.1");
+    add_missing(addon, "addonArn", eks_arn(a, "addon", arena_printf(a->scratch, "/%s/0123", name)));
+    return addon;
+}
+
 void sim_aws_set_addon(struct sim_aws *a, const char *addon_json) {
     arena_reset(a->scratch);
-    json_free(a->addon);
-    a->addon = unwrapped(addon_json, "addon");
-    if (a->addon != NULL) {
-        add_missing(a->addon, "addonName", ADDON);
-        add_missing(a->addon, "clusterName", a->cluster);
-        add_missing(a->addon, "status", "ACTIVE");
-        add_missing(a->addon, "addonVersion", "v1.23.1-eksbuild.1");
-        add_missing(a->addon, "addonArn", eks_arn(a, "addon", "/" ADDON "/0123"));
+    remove_item(a->addons, item_with(a->addons, "addonName", ADDON));
+    json *addon = unwrapped(addon_json, "addon");
+    if (addon != NULL) {
+        json_push(a->addons, complete_addon(a, addon));
     }
 }
 
@@ -160,45 +222,106 @@ static void list_addons(struct sim_aws *a, const struct sim_aws_call *c, struct 
         return;
     }
     json *value = json_object(), *list = json_add_array(value, "addons");
-    if (a->addon != NULL) {
-        json_push_str(list, json_str(a->addon, "addonName"));
+    for (const json *it = json_first(a->addons); it != NULL; it = it->next) {
+        json_push_str(list, json_str(it, "addonName"));
     }
     give_page(a, c, value, "addons", out);
 }
 
-static void describe_addon(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
+/* NULL: answered. */
+static json *find_addon(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
     const char *name = str_or(sim_param(c, "addonName"), "");
     if (!is_ours(a, c, "clusterName", out)) {
-        return;
+        return NULL;
     }
-    if (a->addon == NULL || !str_eq(json_str(a->addon, "addonName"), name)) {
+    json *addon = item_with(a->addons, "addonName", name);
+    if (addon == NULL) {
         not_found(a, out, arena_printf(a->scratch, "No addon: %.100s found in cluster: %s", name, a->cluster));
+    }
+    return addon;
+}
+
+static void describe_addon(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
+    const json *addon = find_addon(a, c, out);
+    if (addon != NULL) {
+        give_changing(out, "addon", addon, json_str(addon, "status"));
+    }
+}
+
+static void make_addon(struct sim_aws *a, const json *body, struct sim_aws_answer *out) {
+    static const char *const required[] = {"addonName"}, *const kept[] = {"addonVersion", "serviceAccountRoleArn"};
+    const char *name = json_str(body, "addonName");
+
+    if (is_missing(a, body, required, 1, out) || is_full(a, a->addons, SIM_ADDONS_MAX, "add-ons", out)) {
         return;
     }
-    out->value = json_object();
-    json_add_item(out->value, "addon", json_dup(a->addon));
+    if (item_with(a->addons, "addonName", name) != NULL) {
+        sim_fail(a, out, 409, "ResourceInUseException", "Addon already exists.");
+        return;
+    }
+    json *addon = json_object();
+    json_add_str(addon, "addonName", name);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        json_add_str(addon, kept[i], json_str(body, kept[i]));
+    }
+    json_push(a->addons, complete_addon(a, addon));
+    sim_wrote(a, "CreateAddon %s", name);
+    give_changing(out, "addon", addon, "CREATING");
+}
+
+static void create_addon(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
+    json *body = is_ours(a, c, "clusterName", out) ? read_body(a, c, out) : NULL;
+    if (body != NULL) {
+        make_addon(a, body, out);
+    }
+    json_free(body);
+}
+
+static void delete_addon(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
+    json *addon = find_addon(a, c, out);
+    if (addon != NULL) {
+        give_changing(out, "addon", addon, "DELETING");
+        sim_wrote(a, "DeleteAddon %s", json_str(addon, "addonName"));
+        remove_item(a->addons, addon);
+    }
 }
 
 /* --- Pod Identity --- */
 
+static json *complete_association(struct sim_aws *a, json *association) {
+    char id[24];
+    sim_id(a, "a-", id);
+    add_missing(association, "clusterName", a->cluster);
+    add_missing(association, "namespace", "kube-system");
+    add_missing(association, "serviceAccount", "aws-node");
+    add_missing(association, "associationId", sim_lower(a, id));
+    add_missing(association, "associationArn",
+                eks_arn(a, "podidentityassociation",
+                        arena_printf(a->scratch, "/%s", str_or(json_str(association, "associationId"), ""))));
+    return association;
+}
+
+static json *association_of(struct sim_aws *a, const char *ns, const char *account) {
+    for (json *it = a->associations->child; it != NULL; it = it->next) {
+        if (str_eq(json_str(it, "namespace"), ns) && str_eq(json_str(it, "serviceAccount"), account)) {
+            return it;
+        }
+    }
+    return NULL;
+}
+
 void sim_aws_set_association(struct sim_aws *a, const char *association_json) {
     arena_reset(a->scratch);
-    json_free(a->association);
-    a->association = unwrapped(association_json, "association");
-    if (a->association != NULL) {
-        add_missing(a->association, "clusterName", a->cluster);
-        add_missing(a->association, "namespace", "kube-system");
-        add_missing(a->association, "serviceAccount", "aws-node");
-        add_missing(a->association, "associationId", "a-0123456789abcdef0");
-        const char *id = str_or(json_str(a->association, "associationId"), "a-0123456789abcdef0");
-        add_missing(a->association, "associationArn",
-                    eks_arn(a, "podidentityassociation", arena_printf(a->scratch, "/%s", id)));
+    remove_item(a->associations, association_of(a, "kube-system", "aws-node"));
+    json *association = unwrapped(association_json, "association");
+    if (association != NULL) {
+        json_push(a->associations, complete_association(a, association));
     }
 }
 
-static bool wanted(const struct sim_aws *a, const struct sim_aws_call *c, const char *member) {
+static bool wanted(const json *association, const struct sim_aws_call *c, const char *member) {
     const char *v = sim_param(c, member);
-    return str_empty(v) || str_eq(v, json_str(a->association, member));
+    return str_empty(v) || str_eq(v, json_str(association, member));
 }
 
 static void list_associations(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
@@ -208,27 +331,78 @@ static void list_associations(struct sim_aws *a, const struct sim_aws_call *c, s
         return;
     }
     json *value = json_object(), *list = json_add_array(value, "associations");
-    if (a->association != NULL && wanted(a, c, "namespace") && wanted(a, c, "serviceAccount")) {
+    for (const json *it = json_first(a->associations); it != NULL; it = it->next) {
+        if (!wanted(it, c, "namespace") || !wanted(it, c, "serviceAccount")) {
+            continue;
+        }
         json *one = json_object(); /* a summary: without the role */
         for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
-            json_add_str(one, members[i], json_str(a->association, members[i]));
+            json_add_str(one, members[i], json_str(it, members[i]));
         }
         json_push(list, one);
     }
     give_page(a, c, value, "associations", out);
 }
 
-static void describe_association(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
-    const char *id = str_or(sim_param(c, "associationId"), "");
+/* NULL: answered. */
+static json *find_association(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
     if (!is_ours(a, c, "clusterName", out)) {
-        return;
+        return NULL;
     }
-    if (a->association == NULL || !str_eq(json_str(a->association, "associationId"), id)) {
+    json *found = item_with(a->associations, "associationId", str_or(sim_param(c, "associationId"), ""));
+    if (found == NULL) {
         not_found(a, out, "Association does not exist.");
+    }
+    return found;
+}
+
+static void describe_association(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
+    const json *found = find_association(a, c, out);
+    if (found != NULL) {
+        out->value = json_object();
+        json_add_item(out->value, "association", json_dup(found));
+    }
+}
+
+static void make_association(struct sim_aws *a, const json *body, struct sim_aws_answer *out) {
+    static const char *const required[] = {"namespace", "serviceAccount", "roleArn"};
+    const char *ns = json_str(body, "namespace"), *account = json_str(body, "serviceAccount");
+
+    if (is_missing(a, body, required, 3, out) ||
+        is_full(a, a->associations, SIM_ASSOCIATIONS_MAX, "Pod Identity associations", out)) {
         return;
     }
-    out->value = json_object();
-    json_add_item(out->value, "association", json_dup(a->association));
+    const json *there = association_of(a, ns, account);
+    if (there != NULL) {
+        sim_fail(a, out, 409, "ResourceInUseException", "Association already exists: %s",
+                 json_str(there, "associationId"));
+        return;
+    }
+    json *association = json_object();
+    for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
+        json_add_str(association, required[i], json_str(body, required[i]));
+    }
+    json_push(a->associations, complete_association(a, association));
+    sim_wrote(a, "CreatePodIdentityAssociation %s/%s", ns, account);
+    give_changing(out, "association", association, NULL);
+}
+
+static void create_association(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
+    json *body = is_ours(a, c, "clusterName", out) ? read_body(a, c, out) : NULL;
+    if (body != NULL) {
+        make_association(a, body, out);
+    }
+    json_free(body);
+}
+
+static void delete_association(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
+    json *found = find_association(a, c, out);
+    if (found != NULL) {
+        give_changing(out, "association", found, NULL);
+        sim_wrote(a, "DeletePodIdentityAssociation %s/%s", json_str(found, "namespace"),
+                  json_str(found, "serviceAccount"));
+        remove_item(a->associations, found);
+    }
 }
 
 /* --- node groups: one for each instance profile whose running instances are tagged for the cluster --- */
@@ -298,8 +472,12 @@ const struct sim_operation sim_eks_operations[] = {
     {"eks:DescribeCluster", describe_cluster},
     {"eks:ListAddons", list_addons},
     {"eks:DescribeAddon", describe_addon},
+    {"eks:CreateAddon", create_addon},
+    {"eks:DeleteAddon", delete_addon},
     {"eks:ListPodIdentityAssociations", list_associations},
     {"eks:DescribePodIdentityAssociation", describe_association},
+    {"eks:CreatePodIdentityAssociation", create_association},
+    {"eks:DeletePodIdentityAssociation", delete_association},
     {"eks:ListNodegroups", list_nodegroups},
     {"eks:DescribeNodegroup", describe_nodegroup},
     {NULL, NULL},

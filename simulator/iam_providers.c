@@ -319,9 +319,12 @@ static void untag_provider(struct sim_aws *a, const struct sim_aws_call *c, stru
     }
 }
 
+/* Of one that is not there, too, AWS says that all is well. */
 static void delete_provider(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
     struct sim_provider *p = named(a, c, out);
-    if (p != NULL) {
+    if (p == NULL && str_eq(out->code, "NoSuchEntity")) {
+        *out = (struct sim_aws_answer){.status = 200};
+    } else if (p != NULL) {
         sim_wrote(a, "DeleteOpenIDConnectProvider %s", p->arn);
         sim_change(a, &p->clients, NULL);
     }

@@ -7,6 +7,7 @@
 
 #include "platform/base/str.h"
 #include "simulator/kube_internal.h"
+#include "simulator/kube_protobuf.h"
 
 #define WORLD_MANAGER "cluster"
 
@@ -23,9 +24,27 @@ static struct kube_write world_write(struct sim_kube *k, const char *resource, c
                                .manager = WORLD_MANAGER};
 }
 
+/* Worlds come by the thousand, with the same text. */
+static json *crd_of(const char *yaml) {
+    static json *last;
+    static char *of;
+    struct error err = {0};
+    if (of == NULL || strcmp(of, yaml) != 0) {
+        json_free(last);
+        free(of);
+        of = strdup(yaml);
+        last = kube_yaml_parse(yaml, strlen(yaml), &err);
+        json *refused = last != NULL ? kube_crd_check(last) : NULL;
+        if (of == NULL || last == NULL || refused != NULL) {
+            die("the CRD cannot be used: %s",
+                last == NULL ? err.message : str_or(json_str(refused, "message"), "refused"));
+        }
+    }
+    return json_dup(last);
+}
+
 static void first_objects(struct sim_kube *k, const char *crd_yaml) {
     static const char *const namespaces[] = {"default", "kube-system", "kube-public", "kube-node-lease"};
-    struct error err = {0};
     for (size_t i = 0; i < sizeof namespaces / sizeof namespaces[0]; i++) {
         json *ns = json_object();
         json *m = json_add_object(ns, "metadata");
@@ -37,10 +56,8 @@ static void first_objects(struct sim_kube *k, const char *crd_yaml) {
     if (crd_yaml == NULL) {
         return;
     }
-    json *crd = kube_yaml_parse(crd_yaml, strlen(crd_yaml), &err);
-    json *refused = crd != NULL ? kube_crd_check(crd) : NULL;
-    if (crd == NULL || refused != NULL || !sim_kube_create(k, "customresourcedefinitions", crd)) {
-        die("the CRD cannot be used: %s", crd == NULL ? err.message : str_or(json_str(refused, "message"), "refused"));
+    if (!sim_kube_create(k, "customresourcedefinitions", crd_of(crd_yaml))) {
+        die("the CRD cannot be used: the API server refused it");
     }
 }
 
@@ -50,6 +67,7 @@ struct sim_kube *sim_kube_new(const struct sim_kube_options *o) {
         die("out of memory");
     }
     k->clock = o->clock;
+    k->key_bits = o->key_bits;
     k->issuer = strdup(str_or(o->issuer, "https://kubernetes.default.svc"));
     k->history = calloc(SIM_KUBE_HISTORY_MAX, sizeof k->history[0]);
     if (k->issuer == NULL || k->history == NULL) {
@@ -84,16 +102,30 @@ void sim_kube_free(struct sim_kube *k) {
 
 /* ---- writes that came by HTTP ---- */
 
+static json *read_protobuf(const struct kube_request *q, json **out) {
+    struct error err = {0};
+    *out = kube_protobuf_read(q->http->body, q->http->body_len, &err);
+    if (*out != NULL) {
+        return NULL;
+    }
+    return err.code == ERR_UNSUPPORTED ? kube_status(415, "UnsupportedMediaType", "%s", err.message)
+                                       : kube_status(400, "BadRequest", "error decoding the body: %s", err.message);
+}
+
 static json *read_body(const struct kube_request *q, json **out) {
     struct error err = {0};
     const char *type = str_or(q->http->content_type, "application/json");
-    if (!str_has_prefix(type, "application/") || strstr(type, "form") != NULL || strstr(type, "protobuf") != NULL) {
+    bool protobuf = str_has_prefix(type, KUBE_PROTOBUF_TYPE);
+    if (!protobuf && (!str_has_prefix(type, "application/") || strstr(type, "form") != NULL)) {
         return kube_status(415, "UnsupportedMediaType",
                            "the body of the request was in an unknown format - accepted media types include: "
-                           "application/json, application/yaml");
+                           "application/json, application/yaml, application/vnd.kubernetes.protobuf");
     }
     if (q->http->body == NULL || q->http->body_len == 0) {
         return kube_status(400, "BadRequest", "the request has no body");
+    }
+    if (protobuf) {
+        return read_protobuf(q, out);
     }
     *out = str_has_prefix(type, "application/yaml") ? kube_yaml_parse(q->http->body, q->http->body_len, &err)
                                                     : json_parse(q->http->body, q->http->body_len, &err);
@@ -106,16 +138,6 @@ static void answer_version(struct sim_kube *k, const struct kube_request *q, int
     kube_answer_json(out, status,
                      q->form == KUBE_TABLE ? kube_table(k, q, &one, 1) : kube_show(k, q->r, one, q->form, true));
     kube_unref(v);
-}
-
-static json *review(json *body_take, json **out) {
-    json *status = json_add_object(body_take, "status");
-    json_add_bool(status, "allowed", true);
-    json_add_str(body_take, "kind", "SelfSubjectAccessReview");
-    json_add_str(body_take, "apiVersion", "authorization.k8s.io/v1");
-    (void)kube_metadata(body_take);
-    *out = body_take;
-    return NULL;
 }
 
 static json *post(struct sim_kube *k, struct kube_request *q, struct sim_http_answer *out) {
@@ -136,7 +158,7 @@ static json *post(struct sim_kube *k, struct kube_request *q, struct sim_http_an
         return kube_status(400, "BadRequest", "the body is no object");
     }
     if (token || is_review) {
-        refused = token ? kube_token_request(k, q, body, &made) : review(body, &made);
+        refused = token ? kube_token_request(k, q, body, &made) : kube_review(k, q, body, &made);
         if (refused == NULL) {
             kube_answer_json(out, 201, made);
         }
@@ -374,6 +396,7 @@ void sim_kube_http(struct sim_kube *k, const struct sim_http_request *req, struc
     struct kube_request q;
     *out = (struct sim_http_answer){0};
     json *refused = kube_request_read(req, a, &q);
+    refused = refused != NULL ? refused : kube_authorize(k, &q);
 
     if (refused != NULL) {
         kube_answer_status(out, refused);

@@ -7,12 +7,15 @@
  * Rules as a real kube-apiserver answers them (real-apiserver.md): 409 AlreadyExists and Conflict, 410 Expired, 404, 422
  * with causes, uid and resourceVersion preconditions, server-side apply with managedFields and conflicts, JSON patch with
  * test, merge patch, status subresource, finalizers, generation, dryRun=All, TokenRequest (RS256, one key a process),
- * SelfSubjectAccessReview, label and field selectors, limit and continue, watch with bookmarks, discovery, Table.
+ * reviews of oneself, label and field selectors, limit and continue, watch with bookmarks, discovery, Table, bodies in
+ * protobuf where kubectl sends them.
  * Resources: namespaces, nodes, pods, serviceaccounts (with /token), events (v1 and events.k8s.io/v1), configmaps,
  * daemonsets.apps, leases.coordination.k8s.io, customresourcedefinitions, cniiambindings.cniiam.dev (schema, defaults and
- * CEL of crd/cniiambindings.yaml), selfsubjectaccessreviews, mutatingwebhookconfigurations.
+ * CEL of crd/cniiambindings.yaml), mutatingwebhookconfigurations, selfsubject{access,rules,}reviews,
+ * roles, rolebindings, clusterroles, clusterrolebindings.
  * Admission hooks (webhook.c) see a pod before it is stored. A DELETE of a pod that is on a node only marks it: its
- * kubelet removes it with sim_kube_delete. Nobody collects garbage but the world, and everybody is authorised.
+ * kubelet removes it with sim_kube_delete. Nobody collects garbage but the world. The bearer of a ServiceAccount's token
+ * may do what RBAC says, everybody else everything.
  *
  * Ownership: sim_kube_new/_free; objects that getters return are borrowed until the next write.
  * Errors: Status objects.   Bounds: SIM_KUBE_OBJECTS_MAX, SIM_KUBE_HISTORY_MAX events, SIM_KUBE_BODY_MAX.
@@ -39,6 +42,7 @@ struct sim_kube_options {
     uint64_t seed;
     const char *issuer;   /* of the tokens: "https://oidc.eks…" */
     const char *crd_yaml; /* text of crd/cniiambindings.yaml; NULL: cniiambindings are stored without a schema */
+    int key_bits;         /* of the key that signs tokens; 0: 2048. Who makes thousands of worlds takes fewer */
 };
 
 struct sim_kube *sim_kube_new(const struct sim_kube_options *o);

@@ -108,6 +108,9 @@ static void add_resource(json *list, const struct kube_resource *r, struct arena
     if (r->short_name != NULL) {
         json_push_str(json_add_array(e, "shortNames"), r->short_name);
     }
+    if (r->store == KUBE_PODS || r->store == KUBE_DAEMONSETS) { /* kubectl get all */
+        json_push_str(json_add_array(e, "categories"), "all");
+    }
     json_push(list, e);
     if (r->has_status) {
         json_push(list, resource_entry(r, arena_printf(a, "%s/status", r->plural), status));

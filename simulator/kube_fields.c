@@ -58,10 +58,18 @@ bool kube_is_atomic_map(const char *field) {
 
 /* ---- path elements ---- */
 
+static char *prefixed(const char two[3], const char *text, struct arena *a) {
+    size_t n = strlen(text);
+    char *out = arena_alloc(a, n + 3);
+    memcpy(out, two, 2);
+    memcpy(out + 2, text, n);
+    return out;
+}
+
 /* NULL: the item has no key; the list is atomic then. */
 char *kube_fields_element(const json *item, const struct kube_list_key *lk, struct arena *a) {
     if (lk->keys[0] == NULL) {
-        return json_is_object(item) || json_is_array(item) ? NULL : arena_printf(a, "v:%s", json_print_arena(item, a));
+        return json_is_object(item) || json_is_array(item) ? NULL : prefixed("v:", json_print_arena(item, a), a);
     }
     json *key = json_object();
     bool whole = json_is_object(item);
@@ -75,7 +83,7 @@ char *kube_fields_element(const json *item, const struct kube_list_key *lk, stru
             json_add_item(key, lk->keys[i], json_dup(v));
         }
     }
-    char *text = whole ? arena_printf(a, "k:%s", json_print_arena(key, a)) : NULL;
+    char *text = whole ? prefixed("k:", json_print_arena(key, a), a) : NULL;
     json_free(key);
     return text;
 }
@@ -124,7 +132,7 @@ static bool list_is_keyed(const json *list, const struct kube_list_key *lk, stru
 static void leaves(const char *field, const json *value, json *set, struct arena *a) {
     if (json_is_object(value) && json_first(value) != NULL && !kube_is_atomic_map(field)) {
         for (const json *it = json_first(value); it != NULL; it = it->next) {
-            leaves(it->string, it, json_add_object(set, arena_printf(a, "f:%s", it->string)), a);
+            leaves(it->string, it, json_add_object(set, prefixed("f:", it->string, a)), a);
         }
         return;
     }
@@ -156,7 +164,7 @@ static void changed(const char *field, const json *old, const json *now, json *p
 
 static void changed_members(const json *old, const json *now, json *set, struct arena *a) {
     for (const json *it = json_first(now); it != NULL; it = it->next) {
-        changed(it->string, json_get(old, it->string), it, set, arena_printf(a, "f:%s", it->string), a);
+        changed(it->string, json_get(old, it->string), it, set, prefixed("f:", it->string, a), a);
     }
 }
 

@@ -51,6 +51,10 @@ enum kube_store {
     KUBE_CRDS,
     KUBE_BINDINGS,
     KUBE_WEBHOOKS,
+    KUBE_CLUSTERROLES,
+    KUBE_CLUSTERROLEBINDINGS,
+    KUBE_ROLES,
+    KUBE_ROLEBINDINGS,
     KUBE_STORES,
     KUBE_NO_STORE = KUBE_STORES
 };
@@ -120,6 +124,8 @@ struct sim_kube {
     size_t nlisteners;
     bool bindings_served; /* a CRD is there, or none was asked for */
     EVP_PKEY *key;        /* made when the first token is */
+    int key_bits;         /* 0: as many as an API server has */
+    char key_id[48];
 };
 
 struct kube_version *kube_find(const struct sim_kube *k, enum kube_store store, const char *ns, const char *name);
@@ -170,6 +176,7 @@ struct kube_request {
     const struct kube_resource *r; /* NULL: no path of a resource */
     const char *ns, *name, *sub;   /* NULL: none */
     const char *manager;
+    const char *user, *user_ns, *user_account; /* NULL: the administrator; else a ServiceAccount */
     bool dry_run, strict;
 };
 json *kube_request_read(const struct sim_http_request *http, struct arena *a, struct kube_request *out);
@@ -279,7 +286,19 @@ bool kube_rule_known(const char *message);
 bool kube_rule_holds(const char *message, const json *self, const json *old_self);
 bool kube_rule_is_transition(const char *message); /* it speaks of oldSelf: only updates are checked */
 
-/* --- tokens, discovery --- */
+/* --- who may what --- */
+struct kube_question {
+    const char *verb, *group, *resource, *sub, *ns, *name; /* NULL or "": none */
+    const char *path;                                      /* not NULL: about no resource */
+};
+json *kube_authorize(struct sim_kube *k, struct kube_request *q); /* fills q->user; 401, 403 or NULL */
+bool kube_may(struct sim_kube *k, const struct kube_request *q, const struct kube_question *ask);
+/* Copies the caller's rules in this namespace to status.resourceRules and status.nonResourceRules, which are there. */
+void kube_rules_of(struct sim_kube *k, const struct kube_request *q, const char *ns, json *status);
+
+/* --- reviews, tokens, discovery --- */
+#define KUBE_AUDIENCE "https://kubernetes.default.svc"
+json *kube_review(struct sim_kube *k, const struct kube_request *q, json *body_take, json **out);
 json *kube_token_request(struct sim_kube *k, const struct kube_request *q, json *body_take, json **out);
 void kube_token_free(struct sim_kube *k);
 bool kube_discover(struct sim_kube *k, const struct kube_request *q, struct sim_http_answer *out);

@@ -20,8 +20,19 @@ static const struct kube_resource resources[] = {
      true},
     {KUBE_WEBHOOKS, "mutatingwebhookconfigurations", "admissionregistration.k8s.io", "v1",
      "MutatingWebhookConfiguration", "mutatingwebhookconfiguration", NULL, false, false, true},
+    {KUBE_CLUSTERROLES, "clusterroles", "rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterrole", NULL, false,
+     false, false},
+    {KUBE_CLUSTERROLEBINDINGS, "clusterrolebindings", "rbac.authorization.k8s.io", "v1", "ClusterRoleBinding",
+     "clusterrolebinding", NULL, false, false, false},
+    {KUBE_ROLES, "roles", "rbac.authorization.k8s.io", "v1", "Role", "role", NULL, true, false, false},
+    {KUBE_ROLEBINDINGS, "rolebindings", "rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebinding", NULL, true,
+     false, false},
     {KUBE_NO_STORE, "selfsubjectaccessreviews", "authorization.k8s.io", "v1", "SelfSubjectAccessReview",
      "selfsubjectaccessreview", NULL, false, false, false},
+    {KUBE_NO_STORE, "selfsubjectrulesreviews", "authorization.k8s.io", "v1", "SelfSubjectRulesReview",
+     "selfsubjectrulesreview", NULL, false, false, false},
+    {KUBE_NO_STORE, "selfsubjectreviews", "authentication.k8s.io", "v1", "SelfSubjectReview", "selfsubjectreview", NULL,
+     false, false, false},
 };
 #define RESOURCES (sizeof resources / sizeof resources[0])
 

@@ -27,7 +27,16 @@ static bool is_meta_key(const char *key) {
 }
 
 static const char *join(const char *path, const char *key, struct arena *a) {
-    return path[0] == '\0' ? arena_strdup(a, key) : arena_printf(a, "%s.%s", path, key);
+    size_t before = strlen(path);
+    size_t n = strlen(key);
+    if (before == 0) {
+        return arena_strndup(a, key, n);
+    }
+    char *joined = arena_alloc(a, before + n + 2);
+    memcpy(joined, path, before);
+    joined[before] = '.';
+    memcpy(joined + before + 1, key, n);
+    return joined;
 }
 
 static void prune_members(const json *schema, json *value, const char *path, const struct pruning *p, bool root) {

@@ -113,7 +113,9 @@ static json *cell_node_status(const struct sim_kube *k, const json *o) {
             text = str_eq(json_str(it, "status"), "True") ? "Ready" : "NotReady";
         }
     }
-    return text_cell(text);
+    return json_bool(o, "spec.unschedulable", false)
+               ? text_cell(str_eq(text, "Ready") ? "Ready,SchedulingDisabled" : "NotReady,SchedulingDisabled")
+               : text_cell(text);
 }
 
 static json *cell_node_roles(const struct sim_kube *k, const json *o) {

@@ -13,12 +13,11 @@
 #include "platform/base/timefmt.h"
 #include "simulator/kube_internal.h"
 
-#define KEY_BITS 2048
+#define KEY_BITS 2048 /* unless the options say otherwise */
 #define NUMBER_MAX 512
 #define TOKEN_MAX ((size_t)16 * 1024)
 #define EXPIRATION_MIN_S 600
 #define EXPIRATION_MAX_S (INT64_C(1) << 32)
-#define API_AUDIENCE "https://kubernetes.default.svc"
 
 char *kube_base64url(const void *p, size_t n, struct arena *a) {
     char *out = arena_alloc(a, (n + 2) / 3 * 4 + 1);
@@ -32,18 +31,23 @@ char *kube_base64url(const void *p, size_t n, struct arena *a) {
     return out;
 }
 
-/* One key for all worlds of the process: making one takes longer than a whole migration. */
+/* One key of a size for all worlds of the process: making one takes longer than a whole migration. */
 static EVP_PKEY *key_of(struct sim_kube *k) {
     static EVP_PKEY *shared;
-    if (shared == NULL) {
-        shared = EVP_RSA_gen(KEY_BITS);
+    static int bits;
+    int want = k->key_bits ? k->key_bits : KEY_BITS;
+    if (k->key != NULL) {
+        return k->key;
     }
-    if (shared == NULL) {
+    if (shared == NULL || bits != want) {
+        EVP_PKEY_free(shared);
+        shared = EVP_RSA_gen((unsigned)want);
+        bits = want;
+    }
+    if (shared == NULL || EVP_PKEY_up_ref(shared) != 1) {
         die("OpenSSL made no RSA key");
     }
-    if (k->key == NULL && EVP_PKEY_up_ref(shared) == 1) {
-        k->key = shared;
-    }
+    k->key = shared;
     return k->key;
 }
 
@@ -64,9 +68,12 @@ static const char *number_of(EVP_PKEY *key, const char *which, struct arena *a) 
 
 static const char *key_id(struct sim_kube *k, struct arena *a) {
     unsigned char sum[DIGEST_SHA256_BYTES];
-    const char *n = number_of(key_of(k), OSSL_PKEY_PARAM_RSA_N, a);
-    digest_sha256(n, strlen(n), sum);
-    return kube_base64url(sum, sizeof sum, a);
+    if (k->key_id[0] == '\0') {
+        const char *n = number_of(key_of(k), OSSL_PKEY_PARAM_RSA_N, a);
+        digest_sha256(n, strlen(n), sum);
+        (void)snprintf(k->key_id, sizeof k->key_id, "%s", kube_base64url(sum, sizeof sum, a));
+    }
+    return k->key_id;
 }
 
 json *kube_jwks(struct sim_kube *k) {
@@ -205,7 +212,7 @@ json *kube_token_request(struct sim_kube *k, const struct kube_request *q, json 
     }
     json *spec = kube_need_object(body_take, "spec");
     if (json_first(json_array(spec, "audiences")) == NULL) {
-        json_push_str(json_add_array(spec, "audiences"), API_AUDIENCE);
+        json_push_str(json_add_array(spec, "audiences"), KUBE_AUDIENCE);
     }
     json_add_int64(spec, "expirationSeconds", t.seconds);
     assert(account != NULL);

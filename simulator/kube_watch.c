@@ -303,7 +303,9 @@ static json *read_position(struct kube_watcher *w) {
         return refused;
     }
     if (text != NULL && !str_to_int64(text, &rv)) {
-        return kube_status(500, NULL, "strconv.ParseUint: parsing \"%s\": invalid syntax", text);
+        return kube_status(500, NULL,
+                           "resourceVersion: Invalid value: \"%s\": strconv.ParseUint: parsing \"%s\": invalid syntax",
+                           text, text);
     }
     w->initial = rv == 0 || initial_wanted;
     w->mark_initial = w->initial && w->bookmarks;
@@ -349,6 +351,7 @@ static const struct sim_http_request *keep_request(const struct sim_http_request
     kept->method = arena_strdup(a, req->method);
     kept->path = arena_strdup(a, req->path);
     kept->query = arena_strdup(a, req->query);
+    kept->authorization = req->authorization != NULL ? arena_strdup(a, req->authorization) : NULL;
     kept->accept = arena_strdup(a, req->accept);
     kept->user_agent = arena_strdup(a, req->user_agent);
     kept->body = "";
@@ -357,6 +360,7 @@ static const struct sim_http_request *keep_request(const struct sim_http_request
 
 static json *open_watch(struct kube_watcher *w, const struct sim_http_request *req) {
     json *refused = kube_request_read(keep_request(req, w->a), w->a, &w->q);
+    refused = refused != NULL ? refused : kube_authorize(w->k, &w->q);
     if (refused == NULL && (w->q.r == NULL || w->q.r->store == KUBE_NO_STORE || w->q.name != NULL)) {
         refused = kube_status(404, "NotFound", "the server could not find the requested resource");
     }

@@ -123,6 +123,18 @@ static json *check_metadata(const struct kube_write *w, const json *object, cons
     return kube_causes_status(&c, w->r, name);
 }
 
+/* An emptied map or list is as if it had never been there: the real server leaves it out when it encodes. */
+static void drop_empty_metadata(json *object) {
+    static const char *const members[] = {"labels", "annotations", "finalizers", "ownerReferences"};
+    json *m = kube_metadata(object);
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        const json *v = json_get(m, members[i]);
+        if ((json_is_object(v) || json_is_array(v)) && json_first(v) == NULL) {
+            kube_drop(m, members[i]);
+        }
+    }
+}
+
 static json *undecodable(const struct kube_write *w, const json *object, struct strlist *unknown, struct arena *a) {
     for (size_t i = 0; i < unknown->n; i++) {
         unknown->v[i] = arena_printf(a, "unknown field \"%s\"", unknown->v[i]);
@@ -309,6 +321,7 @@ static json *prepare_new(const struct kube_write *w, json *object) {
         return refused;
     }
     complete_metadata(w, object);
+    drop_empty_metadata(object);
     kube_builtin_prepare(w, object, NULL);
     if (!w->applied) {
         kube_drop(kube_metadata(object), "managedFields");
@@ -456,6 +469,7 @@ static json *prepare_changed(const struct kube_write *w, const json *live, json 
     if (refused != NULL) {
         return refused;
     }
+    drop_empty_metadata(object);
     kube_builtin_prepare(w, object, live);
     if (w->r->has_generation && !same_spec(live, object)) {
         json_add_int64(kube_metadata(object), "generation", json_int64_or(live, "metadata.generation", 0) + 1);

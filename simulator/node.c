@@ -177,14 +177,14 @@ void node_on_aws_write(struct sim_world *w) {
 
 struct leaving {
     struct sim_world *w;
-    char name[80], uid[64];
+    char ns[64], name[256], uid[64];
 };
 
 static void gone(void *arg) {
     struct leaving *l = arg;
-    const json *pod = sim_kube_get(l->w->kube, "pods", "kube-system", l->name);
+    const json *pod = sim_kube_get(l->w->kube, "pods", l->ns, l->name);
     if (pod && str_eq(json_str(pod, "metadata.uid"), l->uid))
-        sim_kube_delete(l->w->kube, "pods", "kube-system", l->name);
+        sim_kube_delete(l->w->kube, "pods", l->ns, l->name);
     free(l);
 }
 
@@ -199,6 +199,7 @@ void node_on_write(struct sim_world *w, const char *type, const char *resource, 
     if (!l)
         die("out of memory");
     l->w = w;
+    snprintf(l->ns, sizeof l->ns, "%s", str_or(json_str(object, "metadata.namespace"), ""));
     snprintf(l->name, sizeof l->name, "%s", str_or(json_str(object, "metadata.name"), ""));
     snprintf(l->uid, sizeof l->uid, "%s", str_or(json_str(object, "metadata.uid"), ""));
     world_after(w, w->o.pod_start_ms < LINGER_MS ? w->o.pod_start_ms : LINGER_MS, gone, l);
@@ -266,17 +267,26 @@ static void add_row(void *arg, const json *node) {
              str_or(json_key_str(json_path(node, "metadata.labels"), "eks.amazonaws.com/nodegroup"), ""));
 }
 
+bool sim_world_row_of(struct sim_world *w, const json *pod, struct sim_node_row *row) {
+    const char *node = json_str(pod, "spec.nodeName"), *role = role_of_pod(pod);
+    if (!node || json_str(pod, "metadata.deletionTimestamp"))
+        return false;
+    snprintf(row->name, sizeof row->name, "%s", node);
+    snprintf(row->pod, sizeof row->pod, "%s", str_or(json_str(pod, "metadata.name"), ""));
+    snprintf(row->role, sizeof row->role, "%s", str_or(role, ""));
+    row->identity = role ? SIM_POD_OWN_ROLE : SIM_POD_NODE_ROLE;
+    row->ready = is_ready(pod);
+    row->permitted = sim_world_pod_permitted(w, pod);
+    if (!timefmt_parse_rfc3339(json_str(pod, "metadata.creationTimestamp"), &row->created_wall_ms))
+        row->created_wall_ms = 0;
+    return true;
+}
+
 static void fill_row(void *arg, const json *pod) {
     struct rows *rows = arg;
-    for (int i = 0; i < rows->n; i++) {
-        struct sim_node_row *row = &rows->v[i];
-        if (!str_eq(row->name, json_str(pod, "spec.nodeName")) || json_str(pod, "metadata.deletionTimestamp"))
-            continue;
-        snprintf(row->pod, sizeof row->pod, "%s", str_or(json_str(pod, "metadata.name"), ""));
-        row->identity = role_of_pod(pod) ? SIM_POD_OWN_ROLE : SIM_POD_NODE_ROLE;
-        row->ready = is_ready(pod);
-        row->permitted = sim_world_pod_permitted(rows->w, pod);
-    }
+    for (int i = 0; i < rows->n; i++)
+        if (str_eq(rows->v[i].name, json_str(pod, "spec.nodeName")))
+            sim_world_row_of(rows->w, pod, &rows->v[i]);
 }
 
 int sim_world_rows(struct sim_world *w, struct sim_node_row *rows, int max) {

@@ -107,8 +107,11 @@ struct sim_world *world_empty(const struct sim_world_options *o, const struct wo
     w->misses_left = o->webhook_misses;
     str_copy(w->region, sizeof w->region, place->region);
     prng_seed(&w->prng, o->seed);
-    struct sim_kube_options k = {
-        .clock = o->clock, .seed = prng_next(&w->prng), .issuer = place->kube_issuer, .crd_yaml = o->crd_yaml};
+    struct sim_kube_options k = {.clock = o->clock,
+                                 .seed = prng_next(&w->prng),
+                                 .issuer = place->kube_issuer,
+                                 .crd_yaml = o->crd_yaml,
+                                 .key_bits = o->key_bits};
     w->kube = sim_kube_new(&k);
     struct sim_aws_options a = {.clock = o->clock,
                                 .seed = prng_next(&w->prng),

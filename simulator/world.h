@@ -31,6 +31,7 @@ struct sim_world_options {
     bool foreign_consumer;      /* an instance on the second node role that is no node of the cluster */
     bool ipv6, on_delete;
     const char *crd_yaml; /* sim_kube_options */
+    int key_bits;         /* sim_kube_options */
 };
 
 struct sim_world;
@@ -46,8 +47,12 @@ struct sim_node_row {
     char name[64], group[32], pod[80];
     enum sim_pod_identity identity;
     bool ready, permitted;
+    char role[256];          /* OWN_ROLE: which */
+    int64_t created_wall_ms; /* the pod */
 };
 int sim_world_rows(struct sim_world *w, struct sim_node_row *rows, int max); /* one for each node, by name */
+/* What a pod that is on its node and not leaving makes of the row of that node; false: it is none of these. */
+bool sim_world_row_of(struct sim_world *w, const json *pod, struct sim_node_row *row);
 
 /* Breaking things. */
 void sim_world_add_node(struct sim_world *w);

@@ -8,7 +8,8 @@
 
 #include "platform/base/error.h"
 
-#define FIRST_BLOCK_DEFAULT ((size_t)4096)
+#define FIRST_BLOCK_DEFAULT ((size_t)992)   /* with its header what malloc keeps for the next one without looking */
+#define PRINT_FIRST 256                     /* most texts are printed once: their length is known afterwards */
 #define BLOCK_LARGEST ((size_t)1024 * 1024) /* blocks double up to here; larger requests get a block of their own */
 
 struct block {
@@ -127,15 +128,21 @@ char *arena_printf(struct arena *a, const char *fmt, ...) {
 }
 
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) {
+    char text[PRINT_FIRST];
     va_list again;
 
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, again);
+    int n = vsnprintf(text, sizeof text, fmt, again);
     va_end(again);
     if (n < 0) {
         die("a format that cannot be printed: %s", fmt);
     }
     char *p = arena_alloc(a, (size_t)n + 1);
-    (void)vsnprintf(p, (size_t)n + 1, fmt, ap);
+    if ((size_t)n < sizeof text) {
+        memcpy(p, text, (size_t)n);
+    } else {
+        (void)vsnprintf(p, (size_t)n + 1, fmt, ap);
+    }
+    explicit_bzero(text, sizeof text);
     return p;
 }

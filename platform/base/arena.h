@@ -17,7 +17,7 @@
 
 struct arena;
 
-struct arena *arena_new(size_t first_block_bytes); /* 0: a default of 4 KiB */
+struct arena *arena_new(size_t first_block_bytes); /* 0: a default of about 1 KiB */
 void arena_free(struct arena *a);                  /* NULL is fine */
 void arena_reset(struct arena *a);
 size_t arena_used(const struct arena *a);

@@ -162,7 +162,8 @@ static void canonical_string(struct buf *b, const char *s) {
         (void)buf_append(b, s, plain);
         s += plain;
         if (*s == '"' || *s == '\\') {
-            (void)buf_printf(b, "\\%c", *s++);
+            (void)buf_putc(b, '\\');
+            (void)buf_putc(b, *s++);
         } else if (*s != '\0') {
             (void)buf_printf(b, "\\u%04x", (unsigned)(unsigned char)*s++);
         }

@@ -125,11 +125,15 @@ static int by_name(const void *x, const void *y) {
  * as it is, '%' too: names and ARNs are looked for in keys.
  */
 static void put_value(struct buf *b, const char *text) {
-    for (const char *p = text; *p; p++)
-        if ((unsigned char)*p <= ' ')
-            buf_printf(b, "\x01%c", *p + '@');
-        else
-            buf_putc(b, *p);
+    while (*text) {
+        size_t plain = 0;
+        while ((unsigned char)text[plain] > ' ')
+            plain++;
+        buf_append(b, text, plain);
+        text += plain;
+        if (*text)
+            buf_printf(b, "\x01%c", *text++ + '@');
+    }
 }
 
 char *effect_key(const struct effect *e, struct arena *a) {
@@ -141,7 +145,9 @@ char *effect_key(const struct effect *e, struct arena *a) {
     buf_init(&b, KEY_MAX);
     buf_printf(&b, "%s:%s", effect_service_name(effect_service(e->kind)), effect_operation(e->kind));
     for (size_t i = 0; i < e->nargs; i++) {
-        buf_printf(&b, " %s=", sorted[i].name);
+        buf_putc(&b, ' ');
+        buf_puts(&b, sorted[i].name);
+        buf_putc(&b, '=');
         put_value(&b, sorted[i].value);
     }
     if (e->body)

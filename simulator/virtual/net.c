@@ -7,11 +7,14 @@
 
 #include "platform/base/random.h"
 #include "platform/base/str.h"
+#include "platform/base/strmap.h"
 #include "platform/http/http.h"
+#include "simulator/virtual/net_faults.h"
 #include "simulator/virtual/virtual_loop.h"
 
-static const char *const fault_names[NET_FAULT_KINDS] = {"lost-before", "lost-after",  "twice",        "denied",
-                                                         "throttled",   "unavailable", "crash-before", "crash-after"};
+#define STALE_LISTS_MAX 64
+#define OLD_LISTS_MS 10000 /* after the crash: the lists with which informers begin, not those that are asked live */
+#define DEADLINE_MS 40000  /* of a call that has none of its own */
 
 enum stage { ON_THE_WAY, ON_THE_WAY_BACK, STREAMING };
 
@@ -43,27 +46,33 @@ struct http_request {
 };
 
 struct http_client {
+    struct http_client *next;
     struct http_request *requests;
+    int process; /* whose it is */
 };
 
 static struct {
     struct net_options o;
     struct prng prng;
     struct net_fault faults[NET_FAULTS_MAX];
-    int nfaults, nwrites;
+    int nfaults, nwrites, counts[NET_COUNTERS];
     bool quiet;
+    struct http_client *clients;
+    char *forbidden; /* what is refused, until */
+    int64_t forbidden_until_ms, slow_until_ms;
+    struct net_stale *stale;
+    struct strmap *told; /* paths whose first list was given; NULL: nobody gets old lists */
+    int64_t old_rv, old_until_ms;
+    int old_process;
     char *writes[NET_CALLS_MAX];
+    int64_t writes_ms[NET_CALLS_MAX];
     int64_t calls;
 } net;
 
-const char *net_fault_name(enum net_fault_kind kind) {
-    return fault_names[kind];
-}
-
-void net_add_fault(enum net_fault_kind kind, int at) {
+void net_add_fault(enum net_fault_kind kind, int at, int by) {
     if (net.nfaults == NET_FAULTS_MAX)
         die("more than %d faults", NET_FAULTS_MAX);
-    net.faults[net.nfaults++] = (struct net_fault){.kind = kind, .at = at};
+    net.faults[net.nfaults++] = (struct net_fault){.kind = kind, .at = at, .by = by > 0 ? by : net_fault_by(kind, 0)};
 }
 
 const struct net_fault *net_faults(int *n) {
@@ -81,6 +90,14 @@ int net_writes(const char ***lines) {
     return net.nwrites;
 }
 
+int net_count(enum net_counter counter) {
+    return net.counts[counter];
+}
+
+int64_t net_write_ms(int i) {
+    return net.writes_ms[i];
+}
+
 int64_t net_calls(void) {
     return net.calls;
 }
@@ -89,33 +106,49 @@ static int64_t delay(void) {
     return net.o.delay_max_ms > 0 ? 1 + (int64_t)prng_below(&net.prng, (uint64_t)net.o.delay_max_ms) : 1;
 }
 
-static uint64_t after(int64_t ms, timer_fn fire, void *arg) {
-    struct clock c = virtual_clock();
-    return c.timer_start(c.ctx, ms, fire, arg);
+static int64_t line_delay(void) {
+    int64_t wait = net.slow_until_ms - virtual_now_ms(), way = delay();
+    return wait > way ? wait : way;
 }
 
-static void stop_timer(uint64_t *ticket) {
-    struct clock c = virtual_clock();
+/* What happens at a server is the world's; what a process hears, it hears when it runs. */
+static struct clock clock_of(const struct http_request *r) {
+    return r->stage == ON_THE_WAY ? virtual_clock() : virtual_process_clock(r->client->process);
+}
+
+static uint64_t after(const struct http_request *r, int64_t ms, timer_fn fire) {
+    struct clock c = clock_of(r);
+    return c.timer_start(c.ctx, ms, fire, (void *)(uintptr_t)r);
+}
+
+static void stop_timer(const struct http_request *r, uint64_t *ticket) {
+    struct clock c = clock_of(r);
     c.timer_stop(c.ctx, *ticket);
     *ticket = 0;
 }
 
 /* --- a request's life --- */
 
-static void request_free(struct http_request *r) {
-    struct http_request **at = &r->client->requests;
-    while (*at != r)
-        at = &(*at)->next;
-    *at = r->next;
-    stop_timer(&r->timer);
-    stop_timer(&r->deadline);
-    if (r->watch)
-        sim_kube_watch_close(net.o.kube, r->watch);
+static void drop_lines(struct http_request *r) {
     while (r->first) {
         struct line *line = r->first;
         r->first = line->next;
         free(line);
     }
+    r->last = &r->first;
+}
+
+static void request_free(struct http_request *r) {
+    struct http_request **at = &r->client->requests;
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    stop_timer(r, &r->timer);
+    r->stage = ON_THE_WAY_BACK;
+    stop_timer(r, &r->deadline);
+    if (r->watch)
+        sim_kube_watch_close(net.o.kube, r->watch);
+    drop_lines(r);
     free(r->answer.body);
     arena_free(r->arena);
     free(r);
@@ -158,7 +191,7 @@ static void answer_later(struct http_request *r) {
     r->stage = ON_THE_WAY_BACK;
     if (r->answer.retry_after_s > 0)
         snprintf(r->retry_after, sizeof r->retry_after, "%d", r->answer.retry_after_s);
-    r->timer = after(delay(), on_back, r);
+    r->timer = after(r, delay(), on_back);
 }
 
 static void lose(struct http_request *r, bool sent) {
@@ -166,6 +199,31 @@ static void lose(struct http_request *r, bool sent) {
     memset(&r->answer, 0, sizeof r->answer);
     error_set(&r->error, sent ? ERR_LOST : ERR_UNREACHABLE, "the connection broke");
     answer_later(r);
+}
+
+/* --- faults --- */
+
+static struct net_fault *fault_at(enum net_counter counter, int number) {
+    for (int i = 0; i < net.nfaults && !net.quiet; i++) {
+        struct net_fault *f = &net.faults[i];
+        if (net_fault_counter(f->kind) == counter && !f->hit &&
+            (f->at == number || (counter == NET_COUNTS_READS && f->at < number)))
+            return f;
+    }
+    return NULL;
+}
+
+static bool expects(enum net_fault_kind kind) {
+    for (int i = 0; i < net.nfaults; i++)
+        if (net.faults[i].kind == kind && !net.faults[i].hit)
+            return true;
+    return false;
+}
+
+static void happens(struct net_fault *f) {
+    bool lasts = f->kind == NET_PAUSE || f->kind == NET_FORBIDDEN || f->kind == NET_SLOW_WATCH;
+    f->hit = true;
+    f->over_ms = virtual_now_ms() + (lasts ? (int64_t)f->by * 1000 : 0);
 }
 
 /* --- streams --- */
@@ -182,7 +240,7 @@ static void add_line(struct http_request *r, const char *text, size_t len, bool 
     *r->last = line;
     r->last = &line->next;
     if (!r->timer)
-        r->timer = after(delay(), pump, r);
+        r->timer = after(r, line_delay(), pump);
 }
 
 static void on_watch_line(void *arg, const char *line, size_t len) {
@@ -195,17 +253,61 @@ static void on_watch_end(void *arg) {
     add_line(r, "", 0, true);
 }
 
+static void break_stream(struct http_request *r) {
+    if (r->watch)
+        sim_kube_watch_close(net.o.kube, r->watch);
+    r->watch = 0;
+    drop_lines(r);
+    stop_timer(r, &r->timer);
+    error_set(&r->error, ERR_LOST, "the connection broke");
+    r->timer = after(r, delay(), on_back);
+}
+
+static void break_streams(void) {
+    for (struct http_client *c = net.clients; c; c = c->next)
+        for (struct http_request *r = c->requests; r; r = r->next)
+            if (r->stage == STREAMING && !r->error.code)
+                break_stream(r);
+}
+
+/* NULL: nothing happens to this event. */
+static const struct net_fault *event_fault(void) {
+    struct net_fault *f = fault_at(NET_COUNTS_EVENTS, ++net.counts[NET_COUNTS_EVENTS]);
+    if (f)
+        happens(f);
+    return f;
+}
+
+static void end_with_410(struct http_request *r) {
+    static const char gone[] =
+        "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
+        "\"status\":\"Failure\",\"message\":\"too old resource version\",\"reason\":\"Expired\","
+        "\"code\":410}}\n";
+    stop_timer(r, &r->timer);
+    (void)r->on_data(r->arg, gone, sizeof gone - 1);
+    finish(r);
+}
+
 static void pump(void *arg) {
     struct http_request *r = arg;
     struct line *line = r->first;
     r->timer = 0;
     if (!line)
         return;
+    const struct net_fault *f = line->end ? NULL : event_fault();
+    if (f && f->kind == NET_WATCH_CUT) {
+        break_stream(r);
+        return;
+    }
+    if (f) {
+        end_with_410(r);
+        return;
+    }
     r->first = line->next;
     if (!r->first)
         r->last = &r->first;
     else
-        r->timer = after(delay(), pump, r);
+        r->timer = after(r, line_delay(), pump);
     bool end = line->end;
     bool go_on = end || r->on_data(r->arg, line->text, line->len);
     free(line);
@@ -224,6 +326,14 @@ static void on_deadline(void *arg) {
     finish(r);
 }
 
+static void on_stream(void *arg) {
+    struct http_request *r = arg;
+    struct http_response response = response_of(r);
+    r->timer = r->first ? after(r, line_delay(), pump) : 0;
+    if (r->on_headers)
+        r->on_headers(r->arg, &response);
+}
+
 static void open_stream(struct http_request *r) {
     struct sim_watch_sink sink = {.arg = r, .on_line = on_watch_line, .on_end = on_watch_end};
     r->watch = sim_kube_watch(net.o.kube, &r->req, sink, &r->answer);
@@ -233,12 +343,32 @@ static void open_stream(struct http_request *r) {
     }
     r->stage = STREAMING;
     r->answer.status = 200;
-    struct http_response response = response_of(r);
-    if (r->on_headers)
-        r->on_headers(r->arg, &response);
+    r->timer = after(r, 0, on_stream);
 }
 
 /* --- at the server --- */
+
+static int replica_of(const struct http_request *r) {
+    return r->client->process > 0 ? r->client->process : 0;
+}
+
+static struct sim_checker_call call_of(const struct http_request *r) {
+    return (struct sim_checker_call){
+        .replica = replica_of(r), .to_aws = r->to_aws, .changes = r->changes, .req = &r->req};
+}
+
+static void tell_asked(const struct http_request *r) {
+    struct sim_checker_call call = call_of(r);
+    if (net.o.checker)
+        sim_checker_asked(net.o.checker, &call);
+}
+
+/* answer NULL: the operator will hear nothing. */
+static void tell_served(const struct http_request *r, const struct sim_http_answer *answer) {
+    struct sim_checker_call call = call_of(r);
+    if (net.o.checker)
+        sim_checker_served(net.o.checker, &call, answer ? answer->status : 0, answer ? answer->body : NULL);
+}
 
 static void serve(struct http_request *r, struct sim_http_answer *out) {
     memset(out, 0, sizeof *out);
@@ -249,103 +379,204 @@ static void serve(struct http_request *r, struct sim_http_answer *out) {
 }
 
 static void refuse(struct http_request *r, enum net_fault_kind kind) {
-    static const struct {
-        int status;
-        const char *code, *reason;
-    } how[] = {[NET_DENIED] = {403, "AccessDenied", "Forbidden"},
-               [NET_THROTTLED] = {400, "Throttling", "TooManyRequests"},
-               [NET_UNAVAILABLE] = {503, "ServiceUnavailable", "ServiceUnavailable"}};
-    char text[512];
-    int status = how[kind].status;
-    if (r->to_aws)
-        snprintf(text, sizeof text,
-                 "<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>injected</Message></Error>"
-                 "<RequestId>r</RequestId></ErrorResponse>",
-                 how[kind].code);
-    else
-        snprintf(text, sizeof text,
-                 "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"status\":\"Failure\",\"message\":\"injected\","
-                 "\"reason\":\"%s\",\"code\":%d}",
-                 how[kind].reason, kind == NET_THROTTLED ? (status = 429) : status);
-    r->answer = (struct sim_http_answer){.status = status,
-                                         .content_type = r->to_aws ? "text/xml" : "application/json",
-                                         .body = strdup(text),
-                                         .body_len = strlen(text)};
+    net_refusal(kind, r->to_aws, &r->answer);
+    tell_served(r, &r->answer);
     answer_later(r);
 }
 
-static struct net_fault *fault_for(int number) {
-    for (int i = 0; i < net.nfaults && !net.quiet; i++)
-        if (net.faults[i].at == number && !net.faults[i].hit)
-            return &net.faults[i];
-    return NULL;
+static bool is_forbidden(const struct http_request *r) {
+    return net.forbidden && virtual_now_ms() < net.forbidden_until_ms && str_eq(r->what, net.forbidden);
 }
 
 static void remember(const struct http_request *r) {
-    if (net.nwrites < NET_CALLS_MAX)
-        net.writes[net.nwrites++] = strdup(r->what);
+    net.counts[NET_COUNTS_WRITES]++;
+    if (net.nwrites == NET_CALLS_MAX)
+        return;
+    net.writes_ms[net.nwrites] = virtual_now_ms();
+    net.writes[net.nwrites++] = strdup(r->what);
 }
 
 /* The operator is gone: it must not be called back, and the request with it. */
-static void crash(void) {
-    net.o.crash(net.o.arg);
+static void crash(const struct http_request *r, const struct net_fault *f) {
+    net.o.crash(net.o.arg, replica_of(r), f->kind == NET_CRASH_FORGETS);
+}
+
+/* --- an API server that lags --- */
+
+/* The first list of an informer has a limit, and asks for the most recent state. */
+static bool is_list(const char *query) {
+    return strstr(query, "limit=") && !strstr(query, "watch=") && !strstr(query, "continue=");
+}
+
+static const char *without_version(const char *query, struct arena *a) {
+    struct strlist all = str_split(query, '&', a), kept = {0};
+    for (size_t i = 0; i < all.n; i++)
+        if (!str_has_prefix(all.v[i], "resourceVersion"))
+            strlist_add(&kept, all.v[i], a);
+    return strlist_join(&kept, "&", a);
+}
+
+static void age_lists(const struct http_request *r, int versions) {
+    int64_t rv = sim_kube_resource_version(net.o.kube) - versions;
+    net.old_rv = rv > 1 ? rv : 1;
+    net.old_process = replica_of(r);
+    net.old_until_ms = virtual_now_ms() + OLD_LISTS_MS;
+    strmap_free(net.told);
+    net.told = strmap_new(STALE_LISTS_MAX, NULL);
+}
+
+/* The first list of each kind, of the process that comes after the crash. Exact is how the server can be asked for it. */
+static void make_older(struct http_request *r) {
+    static char yes[] = "";
+    if (!net.told || virtual_now_ms() > net.old_until_ms || replica_of(r) != net.old_process ||
+        !str_eq(r->req.method, "GET") || !is_list(r->req.query) || strmap_get(net.told, r->req.path) ||
+        !strmap_set(net.told, r->req.path, yes))
+        return;
+    r->req.query = arena_printf(r->arena, "%s&resourceVersion=%lld&resourceVersionMatch=Exact",
+                                without_version(r->req.query, r->arena), (long long)net.old_rv);
+}
+
+/* --- what is besides the call itself --- */
+
+static void forbid(const struct http_request *r, const struct net_fault *f) {
+    if (f->kind != NET_FORBIDDEN)
+        return;
+    free(net.forbidden);
+    net.forbidden = strdup(r->what);
+    net.forbidden_until_ms = virtual_now_ms() + (int64_t)f->by * 1000;
+}
+
+static void besides(const struct http_request *r, const struct net_fault *f) {
+    if (f->kind == NET_PAUSE) {
+        virtual_process_pause(replica_of(r), (int64_t)f->by * 1000);
+    } else if (f->kind == NET_SLOW_WATCH) {
+        net.slow_until_ms = virtual_now_ms() + (int64_t)f->by * 1000;
+    } else if (f->kind == NET_COMPACTED) {
+        sim_kube_compact(net.o.kube);
+        break_streams();
+    }
 }
 
 static void arrive_with(struct http_request *r, struct net_fault *f) {
     struct sim_http_answer again;
-    f->hit = true;
+    happens(f);
     switch ((int)f->kind) {
     case NET_LOST_BEFORE:
+        tell_served(r, NULL);
         lose(r, true);
         return;
     case NET_CRASH_BEFORE:
-        crash();
+        tell_served(r, NULL);
+        crash(r, f);
         return;
-    case NET_DENIED:
-    case NET_THROTTLED:
-    case NET_UNAVAILABLE:
-        refuse(r, f->kind);
+    case NET_STALE_LIST:
+        tell_served(r, NULL);
+        age_lists(r, f->by);
+        crash(r, f);
         return;
     default:
         break;
     }
+    if (net_is_refusal(f->kind)) {
+        forbid(r, f);
+        refuse(r, f->kind);
+        return;
+    }
     serve(r, &r->answer);
-    if (f->kind == NET_CRASH_AFTER) {
-        crash();
+    if (f->kind == NET_TWICE) { /* the operator hears of the second */
+        serve(r, &again);
+        free(r->answer.body);
+        r->answer = again;
+    }
+    if (f->kind == NET_TIMEOUT_AFTER) {
+        free(r->answer.body);
+        net_gateway_timeout(r->to_aws, &r->answer);
+    }
+    bool crashes = f->kind == NET_CRASH_AFTER || f->kind == NET_CRASH_FORGETS;
+    bool heard = !crashes && f->kind != NET_LOST_AFTER;
+    tell_served(r, heard ? &r->answer : NULL);
+    if (crashes) {
+        crash(r, f);
         return;
     }
-    if (f->kind == NET_LOST_AFTER) {
+    if (f->kind == NET_LOST_AFTER)
         lose(r, true);
-        return;
+    else
+        answer_later(r);
+    besides(r, f);
+}
+
+static void arrive_write(struct http_request *r) {
+    remember(r);
+    if (net.o.before)
+        net.o.before(net.o.arg, r->what);
+    if (net.o.request)
+        net.o.request(net.o.arg, r->to_aws, &r->req);
+    if (r->to_aws && expects(NET_STALE_READ))
+        net_stale_before_write(net.stale, virtual_now_ms());
+    struct net_fault *f = fault_at(NET_COUNTS_WRITES, net.counts[NET_COUNTS_WRITES]);
+    if (f) {
+        arrive_with(r, f);
+    } else if (is_forbidden(r)) {
+        refuse(r, NET_FORBIDDEN);
+    } else {
+        serve(r, &r->answer);
+        tell_served(r, &r->answer);
+        answer_later(r);
     }
-    serve(r, &again); /* NET_TWICE: the operator hears of the second */
-    free(r->answer.body);
-    r->answer = again;
+}
+
+/* false: it can not happen to this one. */
+static bool read_with(struct http_request *r, const struct net_fault *f) {
+    struct sim_http_answer old;
+    switch ((int)f->kind) {
+    case NET_READ_LOST:
+        tell_served(r, NULL);
+        lose(r, true);
+        return true;
+    case NET_EMPTY_LIST:
+        return net_empty_list(&r->answer);
+    case NET_STALE_READ:
+        if (!r->to_aws || !net_stale_answer(net.stale, &r->req, virtual_now_ms(), &old))
+            return false;
+        free(r->answer.body);
+        r->answer = old;
+        return true;
+    default:
+        free(r->answer.body);
+        refuse(r, f->kind);
+        return true;
+    }
+}
+
+static void arrive_read(struct http_request *r) {
+    struct net_fault *f = fault_at(NET_COUNTS_READS, ++net.counts[NET_COUNTS_READS]);
+    if (r->to_aws && expects(NET_STALE_READ))
+        net_stale_saw_read(net.stale, &r->req);
+    if (!r->to_aws)
+        make_older(r);
+    serve(r, &r->answer);
+    if (f && read_with(r, f))
+        happens(f);
+    if (r->stage != ON_THE_WAY)
+        return; /* answered by the fault */
+    tell_served(r, &r->answer);
     answer_later(r);
 }
 
 static void on_arrival(void *arg) {
     struct http_request *r = arg;
-    struct net_fault *f = NULL;
     r->timer = 0;
+    tell_asked(r);
     if (r->on_data) {
         open_stream(r);
+        tell_served(r, NULL);
         return;
     }
-    if (r->changes) {
-        remember(r);
-        if (net.o.before)
-            net.o.before(net.o.arg, r->what);
-        if (net.o.request)
-            net.o.request(net.o.arg, r->to_aws, &r->req);
-        f = fault_for(net.nwrites);
-    }
-    if (f) {
-        arrive_with(r, f);
-        return;
-    }
-    serve(r, &r->answer);
-    answer_later(r);
+    if (r->changes)
+        arrive_write(r);
+    else
+        arrive_read(r);
 }
 
 /* --- what http.h is asked --- */
@@ -354,14 +585,21 @@ static struct http_client *client_new(void) {
     struct http_client *c = calloc(1, sizeof *c);
     if (!c)
         die("out of memory");
+    c->process = virtual_process_at_work();
+    c->next = net.clients;
+    net.clients = c;
     return c;
 }
 
 static void client_free(struct http_client *c) {
+    struct http_client **at = &net.clients;
     for (struct http_request *r = c->requests, *next; r; r = next) {
         next = r->next;
         request_free(r);
     }
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
     free(c);
 }
 
@@ -436,14 +674,18 @@ static struct http_request *start(struct http_client *c, const struct http_call 
     r->changes = counts_as_write(r, call);
     r->what = name_of(r, call);
     net.calls++;
-    r->timer = after(delay(), on_arrival, r);
-    r->deadline = after(call->deadline_ms > 0 ? call->deadline_ms : 40000, on_deadline, r);
+    r->timer = after(r, delay(), on_arrival);
+    struct clock own = virtual_process_clock(c->process);
+    r->deadline = own.timer_start(own.ctx, call->deadline_ms > 0 ? call->deadline_ms : DEADLINE_MS, on_deadline, r);
     return r;
 }
 
 /* --- begin and end --- */
 
 static void forget(void) {
+    net_stale_free(net.stale);
+    strmap_free(net.told);
+    free(net.forbidden);
     for (int i = 0; i < net.nwrites; i++)
         free(net.writes[i]);
     memset(&net, 0, sizeof net);
@@ -455,6 +697,7 @@ void net_begin(const struct net_options *o) {
     forget();
     net.o = *o;
     prng_seed(&net.prng, o->seed);
+    net.stale = net_stale_new(o->aws);
     http_use(&transport);
 }
 

@@ -2,14 +2,29 @@
  * net.h - the network between operator and world: platform/http/http.h without sockets, and everything that goes wrong.
  *
  * Model: a request reaches its server after a delay of the seed, is carried out, and its answer takes as long again.
- * Lines of a watch take one delay each and keep their order. Each call that changes something has a number, from 1; a fault is
- * one thing that happens to the call of one number (any read: NET_READS):
+ * Lines of a watch take one delay each and keep their order. Each call that changes something has a number, from 1; so has
+ * each event of a watch that reaches an operator, and each of all other calls (reads, Leases, dry runs, tokens, Events).
+ * A fault is one thing that happens at one number:
  *
+ *   at a write
  *   LOST_BEFORE   the connection breaks, the server never saw it
- *   LOST_AFTER    the server did it, the answer is lost
+ *   LOST_AFTER    the server did it, the answer is lost;   TIMEOUT_AFTER   the server did it, a proxy answers 504
  *   TWICE         the network delivers it twice: the second meets what the first left
- *   DENIED, THROTTLED, UNAVAILABLE   the server's own refusal, nothing is done
- *   CRASH_BEFORE, CRASH_AFTER        the operator ends before, or after the server did it
+ *   DENIED, THROTTLED, UNAVAILABLE, CONFLICT, LIMITED (429 with Retry-After)   refused, nothing is done
+ *   FORBIDDEN     the same write is refused for `by` seconds from now on, whoever asks
+ *   CRASH_BEFORE, CRASH_AFTER   the operator ends before, or after the server did it
+ *   CRASH_FORGETS  the same, and its state file is gone (S11)
+ *   PAUSE         it stands still for `by` seconds once the server did it, and goes on
+ *   COMPACTED     the API server forgets its history and drops all watches: 410 for those that come back late
+ *   SLOW_WATCH    no event arrives for `by` seconds
+ *   STALE_LIST    the operator ends; the next finds an API server whose first list of each kind is `by` versions old,
+ *                 and whose watch goes on from there
+ *   at an event of a watch
+ *   WATCH_CUT     the connection breaks, the event is lost;   WATCH_GONE   ERROR 410 comes instead
+ *   at another call
+ *   READ_LOST, READ_DENIED, READ_UNAVAILABLE   as at a write
+ *   EMPTY_LIST    the list has no items
+ *   STALE_READ    IAM answers as before its last write, up to a minute after it
  *
  * Ownership: process-wide; between begin and end all clients of http.h are on this network. net_begin starts anew, operators
  * come and go.   Errors: as http.h's.
@@ -22,6 +37,7 @@
 #include <stdint.h>
 
 #include "simulator/aws_http.h"
+#include "simulator/checker.h"
 #include "simulator/kube.h"
 
 #define NET_FAULTS_MAX 8
@@ -38,34 +54,59 @@ enum net_fault_kind {
     NET_UNAVAILABLE,
     NET_CRASH_BEFORE,
     NET_CRASH_AFTER,
+    NET_PAUSE,
+    NET_CONFLICT,
+    NET_TIMEOUT_AFTER,
+    NET_LIMITED,
+    NET_FORBIDDEN,
+    NET_COMPACTED,
+    NET_SLOW_WATCH,
+    NET_STALE_LIST,
+    NET_CRASH_FORGETS,
+    NET_WATCH_CUT,
+    NET_WATCH_GONE,
+    NET_READ_LOST,
+    NET_READ_DENIED,
+    NET_READ_UNAVAILABLE,
+    NET_EMPTY_LIST,
+    NET_STALE_READ,
     NET_FAULT_KINDS
 };
+enum net_counter { NET_COUNTS_WRITES, NET_COUNTS_EVENTS, NET_COUNTS_READS, NET_COUNTERS };
+enum net_counter net_fault_counter(enum net_fault_kind kind);
 const char *net_fault_name(enum net_fault_kind kind);
+int net_fault_by(enum net_fault_kind kind,
+                 int i); /* the i-th `by` that a sweep tries; 0: no more, or it says nothing */
 
 struct net_fault {
     enum net_fault_kind kind;
-    int at; /* number of the call that changes something */
+    int at; /* number of what its counter counts; reads: the first from there on that it can happen to */
+    int by; /* see above */
     bool hit;
+    int64_t over_ms; /* when it is over, once it has hit */
 };
 
 struct net_options {
     struct sim_kube *kube;
     struct sim_aws *aws;
+    struct sim_checker *checker; /* hears of every call; NULL: nobody does */
     uint64_t seed;
-    int64_t delay_max_ms;                        /* one way */
-    void (*crash)(void *arg);                    /* the operator is gone when this returns */
-    void (*before)(void *arg, const char *what); /* a call that changes something arrives at its server */
+    int64_t delay_max_ms;                                /* one way */
+    void (*crash)(void *arg, int process, bool forgets); /* it is gone when this returns */
+    void (*before)(void *arg, const char *what);         /* a call that changes something arrives at its server */
     /* The same call, as its server sees it; NULL: nobody asks. */
     void (*request)(void *arg, bool to_aws, const struct sim_http_request *req);
     void *arg;
 };
 void net_begin(const struct net_options *o);
-void net_end(void); /* when every client is freed: the real network again */
-void net_add_fault(enum net_fault_kind kind, int at);
+void net_end(void);                                           /* when every client is freed: the real network again */
+void net_add_fault(enum net_fault_kind kind, int at, int by); /* by 0: the first that a sweep tries */
 const struct net_fault *net_faults(int *n);
 void net_quiet(void); /* no more faults from now on */
 /* What was changed or tried, in order: "kube PATCH …", "aws AttachRolePolicy". Returns how many. */
 int net_writes(const char ***lines);
-int64_t net_calls(void); /* reads and writes */
+int64_t net_write_ms(int i);             /* when the i-th of them arrived */
+int64_t net_calls(void);                 /* reads and writes */
+int net_count(enum net_counter counter); /* so far */
 
 #endif

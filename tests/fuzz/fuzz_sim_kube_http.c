@@ -62,6 +62,7 @@ static void send_one(struct sim_kube *k, const uint8_t *p, size_t n) {
                                         "application/json-patch+json",
                                         "application/strategic-merge-patch+json",
                                         "application/yaml",
+                                        "application/vnd.kubernetes.protobuf",
                                         NULL};
     static const char *const accepts[] = {NULL, "application/json;as=Table;v=v1;g=meta.k8s.io",
                                           "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"};
@@ -84,8 +85,8 @@ static void send_one(struct sim_kube *k, const uint8_t *p, size_t n) {
     struct sim_http_request r = {.method = methods[p[0] % 6],
                                  .path = target,
                                  .query = query != NULL ? query : "",
-                                 .content_type = types[p[0] / 6 % 7],
-                                 .accept = accepts[p[0] / 42 % 3],
+                                 .content_type = types[p[0] / 6 % 8],
+                                 .accept = accepts[p[0] / 48 % 3],
                                  .user_agent = "fuzz/1",
                                  .body = body,
                                  .body_len = body_n};

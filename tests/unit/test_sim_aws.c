@@ -396,6 +396,8 @@ static void tags_have_limits(void **state) {
             "ValidationError", 400);
     REFUSED(t, ask(t, "iam:TagRole", "RoleName", "r", "Tags.member.1.Key", "aws:x", "Tags.member.1.Value", "", NULL),
             "InvalidInput", 400);
+    REFUSED(t, ask(t, "iam:TagRole", "RoleName", "r", "Tags.member.1.Key", "x", "Tags.member.1.Value", "a&b", NULL),
+            "ValidationError", 400);
     REFUSED(t,
             ask(t, "iam:TagRole", "RoleName", "r", "Tags.member.1.Key", "x", "Tags.member.1.Value", "",
                 "Tags.member.2.Key", "X", "Tags.member.2.Value", "", NULL),
@@ -768,6 +770,46 @@ static void the_cluster_is_described(void **state) {
             "ResourceNotFoundException", 404);
 }
 
+static void instances_come_and_go(void **state) {
+    struct account *t = *state;
+    char id[24];
+    sim_aws_add_node_role(t->aws, "node-a", NULL, 0);
+    OK(ask(t, "ec2:RunInstances", "MinCount", "1", "MaxCount", "2", "IamInstanceProfile.Name", "node-a",
+           "TagSpecification.1.Tag.1.Key", "kubernetes.io/cluster/prod", "TagSpecification.1.Tag.1.Value", "owned",
+           "TagSpecification.1.Tag.2.Key", "eks:cluster-name", "TagSpecification.1.Tag.2.Value", "prod", NULL));
+    const json *set = json_array(t->answer.value, "instancesSet");
+    assert_int_equal(json_array_size(set), 2);
+    assert_string_equal(json_str(json_first(set), "instanceState.name"), "pending");
+    assert_true(str_copy(id, sizeof id, json_str(json_first(set), "instanceId")));
+    assert_string_equal(t->last_line, "RunInstances 2 on node-a");
+    assert_string_equal(sim_aws_role_of_instance(t->aws, id), "arn:aws:iam::111122223333:role/node-a");
+    OK(ask(t, "eks:ListNodegroups", "clusterName", "prod", NULL));
+    assert_int_equal(json_array_size(json_array(t->answer.value, "nodegroups")), 1);
+    OK(ask(t, "ec2:TerminateInstances", "InstanceId.1", id, NULL));
+    assert_null(sim_aws_role_of_instance(t->aws, id));
+    OK(ask(t, "ec2:TerminateInstances", "InstanceId.1", id, NULL));
+    REFUSED(t, ask(t, "ec2:TerminateInstances", "InstanceId.1", "i-no", NULL), "InvalidInstanceID.NotFound", 400);
+    REFUSED(t, ask(t, "ec2:TerminateInstances", NULL), "MissingParameter", 400);
+    OK(ask(t, "ec2:RunInstances", "MinCount", "1", "MaxCount", "1", NULL)); /* without a profile */
+    int writes = t->writes;
+    REFUSED(t, ask(t, "ec2:RunInstances", "MinCount", "1", NULL), "MissingParameter", 400);
+    REFUSED(t, ask(t, "ec2:RunInstances", "MinCount", "2", "MaxCount", "1", NULL), "InvalidParameterValue", 400);
+    REFUSED(t, ask(t, "ec2:RunInstances", "MinCount", "1", "MaxCount", "101", NULL), "InvalidParameterValue", 400);
+    REFUSED(t, ask(t, "ec2:RunInstances", "MinCount", "1", "MaxCount", "1", "IamInstanceProfile.Name", "x", NULL),
+            "InvalidParameterValue", 400);
+    REFUSED(t,
+            ask(t, "ec2:RunInstances", "MinCount", "1", "MaxCount", "1", "IamInstanceProfile.Arn",
+                "arn:aws:iam::999999999999:instance-profile/node-a", NULL),
+            "InvalidParameterValue", 400);
+    REFUSED(t,
+            ask(t, "ec2:RunInstances", "MinCount", "1", "MaxCount", "1", "TagSpecification.1.Tag.1.Key", "Name",
+                "TagSpecification.1.Tag.1.Value", "x", NULL),
+            "InvalidParameterValue", 400);
+    REFUSED(t, ask(t, "ec2:RunInstances", "MinCount", "1", "MaxCount", "1", "DryRun", "true", NULL), "DryRunOperation",
+            412);
+    assert_int_equal(t->writes, writes);
+}
+
 static void calls_are_counted(void **state) {
     struct account *t = *state;
     create_role(t, "r");
@@ -805,6 +847,7 @@ int main(void) {
         TEST(instances_come_in_pages),
         TEST(profiles_are_made_by_hand),
         TEST(the_cluster_is_described),
+        TEST(instances_come_and_go),
         TEST(calls_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

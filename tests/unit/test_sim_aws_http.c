@@ -242,6 +242,54 @@ static void eks_speaks_json(void **state) {
     assert_string_equal(w->answer.error_type, "MissingAuthenticationTokenException");
 }
 
+static int eks_do(struct wire *w, const char *method, const char *path, const char *body, size_t n) {
+    struct sim_http_request req = {
+        .method = method, .path = path, .query = "", .authorization = AUTH("eks"), .body = body, .body_len = n};
+    return ask(w, &req);
+}
+#define EKS(w, method, path, body) eks_do(w, method, path, body, sizeof(body) - 1)
+#define ADDONS "/clusters/prod/addons"
+#define ASSOCIATIONS "/clusters/prod/pod-identity-associations"
+
+static void eks_is_changed(void **state) {
+    struct wire *w = *state;
+    char path[200];
+    assert_int_equal(EKS(w, "POST", ADDONS, "{\"addonName\":\"vpc-cni\",\"serviceAccountRoleArn\":\"arn:x\"}"), 200);
+    assert_string_equal(at(w, "addon.status"), "CREATING");
+    assert_int_equal(EKS(w, "POST", ADDONS, "{\"addonName\":\"vpc-cni\"}"), 409);
+    assert_int_equal(EKS(w, "POST", ADDONS, "{\"addonName\":\"coredns\"}"), 200);
+    assert_int_equal(get(w, AUTH("eks"), ADDONS "/vpc-cni", ""), 200);
+    assert_string_equal(at(w, "addon.serviceAccountRoleArn"), "arn:x");
+    assert_string_equal(at(w, "addon.status"), "ACTIVE");
+    assert_int_equal(EKS(w, "DELETE", ADDONS "/vpc-cni", ""), 200);
+    assert_int_equal(EKS(w, "DELETE", ADDONS "/vpc-cni", ""), 404);
+    assert_int_equal(get(w, AUTH("eks"), ADDONS, ""), 200);
+    assert_int_equal(json_array_size(json_array(w->value, "addons")), 1);
+    static const char one[] = "{\"namespace\":\"kube-system\",\"serviceAccount\":\"aws-node\",\"roleArn\":\"arn:x\"}";
+    assert_int_equal(EKS(w, "POST", ASSOCIATIONS, one), 200);
+    (void)snprintf(path, sizeof path, ASSOCIATIONS "/%s", at(w, "association.associationId"));
+    assert_int_equal(EKS(w, "POST", ASSOCIATIONS, one), 409);
+    assert_int_equal(get(w, AUTH("eks"), path, ""), 200);
+    assert_string_equal(at(w, "association.roleArn"), "arn:x");
+    assert_int_equal(EKS(w, "DELETE", path, ""), 200);
+    assert_int_equal(EKS(w, "DELETE", path, ""), 404);
+}
+
+static void bodies_of_eks_are_looked_at(void **state) {
+    struct wire *w = *state;
+    assert_int_equal(EKS(w, "POST", ADDONS, ""), 400);
+    assert_int_equal(EKS(w, "POST", ADDONS, "[]"), 400);
+    assert_int_equal(EKS(w, "POST", ADDONS, "{\"addonName\":7}"), 400);
+    assert_int_equal(EKS(w, "POST", ADDONS, "{}\0"), 400);
+    assert_string_equal(w->answer.error_type, "SerializationException");
+    assert_int_equal(EKS(w, "POST", ASSOCIATIONS, "{\"namespace\":\"kube-system\"}"), 400);
+    assert_string_equal(w->answer.error_type, "InvalidParameterException");
+    assert_int_equal(EKS(w, "POST", "/clusters/other/addons", "{\"addonName\":\"x\"}"), 404);
+    assert_int_equal(EKS(w, "PUT", ADDONS, "{}"), 400);
+    assert_int_equal(get(w, AUTH("eks"), ADDONS, ""), 200);
+    assert_int_equal(json_array_size(json_array(w->value, "addons")), 0);
+}
+
 static void garbage_is_refused_and_changes_nothing(void **state) {
     struct wire *w = *state;
     static const struct {
@@ -320,6 +368,8 @@ int main(void) {
         TEST(sts_takes_tokens_unsigned),
         TEST(ec2_speaks_its_own),
         TEST(eks_speaks_json),
+        TEST(eks_is_changed),
+        TEST(bodies_of_eks_are_looked_at),
         TEST(garbage_is_refused_and_changes_nothing),
         TEST(any_bytes_are_answered),
     };

@@ -1,55 +1,18 @@
 """The simulated API server gives the same answers as the real one: the scripts of test_k8s_wire.py once more. Each of them is here, or in
 one of the two lists below with its reason: a script that is added there has to be decided on here."""
 
-import http.client
-import json
-import os
-import subprocess
-import threading
-
 import pytest
 import yaml
 import test_k8s_wire as real
+from simworld import SimWorld
 from test_k8s_wire import account, binding, many  # noqa: F401  fixtures
-from testbed.controlplane import Api, programs
-
-SERVER = os.path.join(os.path.dirname(real.K8S_CALL), "sim_server")
-
-
-class PlainApi(Api):
-    def __init__(self, server: str):
-        # pylint: disable=super-init-not-called
-        self.host, port = server.removeprefix("http://").split(":")
-        self.port, self.token, self.user_agent, self.local = int(port), "", "testbed", threading.local()
-
-    def _connect(self, timeout: float):
-        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
-
-
-class Simulated:
-    def __init__(self, folder):
-        self.process = subprocess.Popen([SERVER, "2"], stdout=subprocess.PIPE, text=True)
-        self.server = json.loads(self.process.stdout.readline())["kube"]
-        self.api = PlainApi(self.server)
-        self.kubectl_path = programs()["kubectl"]
-        self.kubeconfig = folder / "kubeconfig"
-        self.kubeconfig.write_text(json.dumps({
-            "apiVersion": "v1", "kind": "Config", "current-context": "sim",
-            "clusters": [{"name": "sim", "cluster": {"server": self.server}}], "users": [{"name": "sim", "user": {}}],
-            "contexts": [{"name": "sim", "context": {"cluster": "sim", "user": "sim"}}]}))
-
-
-    def kubectl(self, *args):
-        subprocess.run([self.kubectl_path, f"--kubeconfig={self.kubeconfig}", *args], check=True, capture_output=True, timeout=60)
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    world = Simulated(tmp_path_factory.mktemp("simulated"))
-    world.api.create("customresourcedefinitions", yaml.safe_load(real.CRD))
-    yield world
-    world.process.kill()
-    world.process.wait()
+    with SimWorld(tmp_path_factory.mktemp("simulated")) as world:
+        world.api.create("customresourcedefinitions", yaml.safe_load(real.CRD))
+        yield world
 
 
 # What the simulated one has no part in: identities, certificates, its own death, etcd's compaction.
@@ -63,10 +26,7 @@ NEEDS_THE_REAL_ONE = {
     "test_list_effect_reads_more_than_one_page": "reads the audit log",
     "test_list_expired_continue_token": "etcd's compaction",
     "test_the_same_file_as_kubectl_reads": "kubectl with certificates",
-    "test_token_file_of_a_service_account": "authorisation",
-    "test_token_issuer_and_reviews": "authorisation",
     "test_user_agent_and_audit_id": "reads the audit log",
-    "test_watch_refusals": "authorisation",
     "test_watch_too_old_is_an_error_event": "etcd's compaction",
 }
 # Where the simulated one is wrong, and why that is bearable.

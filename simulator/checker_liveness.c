@@ -1,0 +1,64 @@
+/* checker_liveness.c - L3 (what can not go on says so) and L8 (nobody writes for ever). */
+#include <stdio.h>
+#include <string.h>
+
+#include "simulator/checker_internal.h"
+
+#define STALLED_WITHIN_MS 60000
+#define REFUSALS 3
+#define SPELL_MS (10 * 60 * 1000)
+#define SPELL_WRITES_MAX 400 /* and SPELL_NODE_WRITES_MAX for each node; a migration of 4 nodes has 45 */
+#define SPELL_NODE_WRITES_MAX 8
+
+/* --- L3 --- */
+
+static bool is_stalled(const struct sim_checker *c) {
+    for (const json *it = json_first(json_array(checker_binding(c), "status.conditions")); it; it = it->next)
+        if (str_eq(json_str(it, "type"), "Stalled"))
+            return str_eq(json_str(it, "status"), "True");
+    return false;
+}
+
+static void on_stall_due(void *arg) {
+    struct sim_checker *c = arg;
+    c->stall_timer = 0;
+    if (checker_binding(c) && !is_stalled(c))
+        violated(c, "L3: %s was refused %d times, and a minute later Stalled is not True", c->refused, c->refusals);
+}
+
+/* Refused for good: not a conflict, not a matter of time. */
+static bool is_refusal(int status) {
+    return status == 400 || status == 401 || status == 403 || status == 422;
+}
+
+void liveness_heard(struct sim_checker *c, const struct call *k, int status, const char *body) {
+    char what[sizeof c->refused];
+    bool throttled = body && strstr(body, "Throttling");
+    if (str_eq(k->resource, "cniiambindings"))
+        return; /* who may not write status can not say so */
+    (void)snprintf(what, sizeof what, "%.40s %.100s", k->to_aws ? k->action : k->req->method,
+                   k->to_aws ? call_param(k, "RoleName") : k->req->path);
+    if (!is_refusal(status) || throttled) {
+        if (str_eq(what, c->refused)) {
+            world_stop_timer(c->w, &c->stall_timer);
+            c->refusals = 0;
+        }
+        return;
+    }
+    c->refusals = str_eq(what, c->refused) ? c->refusals + 1 : 1;
+    (void)str_copy(c->refused, sizeof c->refused, what);
+    if (c->refusals == REFUSALS && !c->stall_timer)
+        c->stall_timer = world_after(c->w, STALLED_WITHIN_MS, on_stall_due, c);
+}
+
+/* --- L8 --- */
+
+void liveness_judges(struct sim_checker *c) {
+    int max = SPELL_WRITES_MAX + SPELL_NODE_WRITES_MAX * (int)strmap_count(c->nodes);
+    if (checker_now(c) - c->spell_ms > SPELL_MS) {
+        c->spell_ms = checker_now(c);
+        c->spell_writes = 0;
+    }
+    if (++c->spell_writes == max)
+        violated(c, "L8: %d writes in less than %d min", max, SPELL_MS / 60000);
+}

@@ -1,0 +1,70 @@
+/* checker_secrets.c - S10: canaries. What was given to an operator as a secret is looked for in all that it lets out. */
+#include <string.h>
+
+#include "simulator/checker_internal.h"
+
+#define SECRET_MIN 12 /* shorter ones occur by chance */
+
+/* How a secret begins, as a bit of the filter: one pass over a text looks for all secrets. */
+static unsigned filter_bit(const char *p) {
+    uint64_t head;
+    memcpy(&head, p, sizeof head);
+    return (unsigned)((head * UINT64_C(0x9e3779b97f4a7c15)) >> 48);
+}
+
+void sim_checker_secret(struct sim_checker *c, const char *secret) {
+    static char yes[] = "";
+    if (!secret || strlen(secret) < SECRET_MIN || strmap_count(c->secrets) >= CHECKER_OBJECTS_MAX)
+        return;
+    unsigned bit = filter_bit(secret);
+    (void)strmap_set(c->secrets, secret, yes);
+    c->secret_filter[bit / 8] |= (unsigned char)(1U << bit % 8);
+}
+
+static void look_at(struct sim_checker *c, const char *where, const char *at, size_t left) {
+    const char *secret;
+    void *value;
+    for (size_t it = 0; strmap_next(c->secrets, &it, &secret, &value);)
+        if (strlen(secret) <= left && memcmp(at, secret, strlen(secret)) == 0)
+            violated(c, "S10: %s holds a secret (%.4s…)", where, secret);
+}
+
+void sim_checker_let_out(struct sim_checker *c, const char *where, const char *text, size_t len) {
+    for (size_t i = 0; i + SECRET_MIN <= len; i++) {
+        unsigned bit = filter_bit(text + i);
+        if (c->secret_filter[bit / 8] & 1U << bit % 8)
+            look_at(c, where, text + i, len - i);
+    }
+}
+
+/* The exchange of a token for credentials is what the token is for. */
+void secrets_judges(struct sim_checker *c, const struct call *k) {
+    if (k->watch || str_eq(k->req->method, "GET"))
+        return;
+    if (!call_is(k, "AssumeRoleWithWebIdentity"))
+        sim_checker_let_out(c, k->to_aws ? "a call to AWS" : k->req->path, k->req->body, k->req->body_len);
+    sim_checker_let_out(c, "a path", k->req->path, strlen(k->req->path));
+}
+
+static void add_between(struct sim_checker *c, const struct call *k, const char *text, const char *from,
+                        const char *to) {
+    const char *begin = strstr(text, from), *end = begin ? strstr(begin, to) : NULL;
+    if (end)
+        sim_checker_secret(c, arena_strndup(k->a, begin + strlen(from), (size_t)(end - begin) - strlen(from)));
+}
+
+/* Of a token its signature: head and claims are nothing that opens a door. */
+void secrets_heard(struct sim_checker *c, const struct call *k, const char *body) {
+    if (body && call_is(k, "AssumeRoleWithWebIdentity")) {
+        add_between(c, k, body, "<SecretAccessKey>", "</SecretAccessKey>");
+        add_between(c, k, body, "<SessionToken>", "</SessionToken>");
+    }
+    if (!body || !call_is_kube(k, "POST", "serviceaccounts", "token"))
+        return;
+    struct error err;
+    json *answer = json_parse(body, strlen(body), &err);
+    const char *token = json_str(answer, "status.token"), *dot = token ? strrchr(token, '.') : NULL;
+    if (dot)
+        sim_checker_secret(c, dot + 1);
+    json_free(answer);
+}
