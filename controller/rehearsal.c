@@ -21,6 +21,8 @@
 #define HOLDS_MS 90000 /* longer than one look at AWS */
 #define LEAST_MS (60 * 60 * 1000)
 #define SEED 1
+#define OPERATOR 0 /* the only process in that world */
+#define IDENTITY "rehearsal"
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
 
 extern char **environ;
@@ -78,6 +80,13 @@ static bool may_write(void *arg) {
     return operator_may_write(((struct rehearsal *)arg)->op);
 }
 
+static bool open_connection(struct rehearsal *x, const struct connection_options *co, struct error *err) {
+    virtual_process(OPERATOR);
+    bool good = connection_open(&x->connection, co, err);
+    virtual_process(VIRTUAL_WORLD);
+    return good;
+}
+
 /* The file is read when the connection is opened, and never again. */
 static bool connect_operator(struct rehearsal *x, struct error *err) {
     struct arena *a = arena_new(0);
@@ -89,7 +98,7 @@ static bool connect_operator(struct rehearsal *x, struct error *err) {
     if (!made || !write_kubeconfig(path))
         error_set(err, ERR_IO, "%s can not be written", path);
     else
-        x->connected = connection_open(&x->connection, &co, err);
+        x->connected = open_connection(x, &co, err);
     if (made) {
         unlink(path);
         rmdir(dir);
@@ -269,6 +278,12 @@ static void on_lost(void *arg) {
     ((struct rehearsal *)arg)->lost = true;
 }
 
+/* The checker knows what it has heard of: one that was not there from the beginning is told of no call, and judges by what it
+ * sees (checker.h). */
+static bool is_fresh(const struct rehearsal *x) {
+    return json_array_size(json_path(snapshot_root(x->r->snapshot), "kubernetes.bindings")) == 0;
+}
+
 static bool make_world(struct rehearsal *x, struct error *err) {
     const struct options *o = x->r->options;
     struct sim_world_options w = {.clock = virtual_clock(),
@@ -287,6 +302,7 @@ static bool make_world(struct rehearsal *x, struct error *err) {
     x->checker = sim_checker_new(x->world);
     struct net_options n = {.kube = sim_world_kube(x->world),
                             .aws = sim_world_aws(x->world),
+                            .checker = is_fresh(x) ? x->checker : NULL,
                             .seed = SEED,
                             .delay_max_ms = REHEARSAL_DELAY_MAX_MS,
                             .request = on_request,
@@ -300,14 +316,18 @@ static void start_operator(struct rehearsal *x) {
     x->store = sqlite_store_open(&none);
     struct operator_options oo = {.options = &x->options,
                                   .connection = &x->connection,
-                                  .clock = virtual_clock(),
+                                  .clock = virtual_process_clock(OPERATOR),
                                   .store = sqlite_store_port(x->store),
-                                  .identity = "rehearsal",
+                                  .identity = IDENTITY,
                                   .seed = SEED,
                                   .lost = on_lost,
                                   .arg = x};
+    virtual_process(OPERATOR);
     x->op = operator_new(&oo);
+    if (is_fresh(x))
+        sim_checker_begins(x->checker, OPERATOR, IDENTITY);
     operator_start(x->op);
+    virtual_process(VIRTUAL_WORLD);
 }
 
 static void take_down(struct rehearsal *x) {

@@ -67,9 +67,10 @@ static void collect_pod(void *arg, const json *pod) {
     struct places *p = arg;
     if (!is_owned(pod, p->uid))
         return;
+    const char *node = json_str(pod, "spec.nodeName");
     for (int i = 0; i < p->n; i++) {
         struct place *at = &p->v[i];
-        if (!str_eq(at->node, json_str(pod, "spec.nodeName")) || (at->has_pod && !at->is_leaving))
+        if (!str_eq(at->node, node) || (at->has_pod && !at->is_leaving))
             continue;
         at->has_pod = true;
         at->is_leaving = json_str(pod, "metadata.deletionTimestamp") != NULL;

@@ -284,8 +284,9 @@ bool sim_world_row_of(struct sim_world *w, const json *pod, struct sim_node_row 
 
 static void fill_row(void *arg, const json *pod) {
     struct rows *rows = arg;
+    const char *node = json_str(pod, "spec.nodeName");
     for (int i = 0; i < rows->n; i++)
-        if (str_eq(rows->v[i].name, json_str(pod, "spec.nodeName")))
+        if (str_eq(rows->v[i].name, node))
             sim_world_row_of(rows->w, pod, &rows->v[i]);
 }
 

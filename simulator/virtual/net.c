@@ -714,8 +714,10 @@ static void cancel(struct http_request *r) {
 
 static void client_free(struct http_client *c) {
     struct http_client **at = &net.clients;
-    while (c->requests)
-        cancel(c->requests);
+    for (struct http_request *r = c->requests, *next; r; r = next) {
+        next = r->next;
+        cancel(r);
+    }
     while (*at != c)
         at = &(*at)->next;
     *at = c->next;

@@ -262,7 +262,7 @@ static void test_old_lists_after_a_crash(void **state) {
 
 static bool on_event(void *arg, const char *p, size_t n) {
     (void)arg;
-    (void)str_copy(heard, n < sizeof heard ? n : sizeof heard, p);
+    (void)snprintf(heard, sizeof heard, "%.*s", (int)n, p); /* pieces of a stream have no end of their own */
     fired++;
     return true;
 }
