@@ -1,7 +1,8 @@
 /*
  * main.c - cni-iam-bench: scenarios times faults times seeds (tests/sim).
  *
- *   --scenario NAME   one of them, or all (default)
+ *   --scenarios DIR   the folder of the scenarios (scenario.h)
+ *   --scenario NAME   one of them, or all (default); faults and swarms: all that are swept
  *   --faults          every single fault at every call that changes something, of migration and deletion, and at some
  *                     of the reads and events; with --all at each of them, and lists of every age
  *   --kind KIND       of those, this kind only
@@ -27,41 +28,14 @@
 #include "bench/explore.h"
 #include "bench/mutants.h"
 #include "bench/run.h"
+#include "bench/scenario_set.h"
 #include "platform/base/log.h"
 #include "platform/base/random.h"
 #include "platform/base/str.h"
 
-#define WAITS "\"rollout\":{\"proofSeconds\":10,\"settleSeconds\":5,\"progressDeadlineSeconds\":300}"
-#define IDLE_MS (60 * 60 * 1000) /* of a scenario in which nothing goes wrong */
-#define AUTOMATIC "{" WAITS ",\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":60}}"
-
-static const struct bench_options scenarios[] = {
-    {.scenario = "irsa", .spec = AUTOMATIC, .nodes = 4, .enforcement_lag_ms = 4000, .delay_max_ms = 40},
-    {.scenario = "one-node", .spec = AUTOMATIC, .nodes = 1, .enforcement_lag_ms = 4000, .delay_max_ms = 40},
-    {.scenario = "missed-pods",
-     .spec = AUTOMATIC,
-     .nodes = 4,
-     .webhook_misses = 2,
-     .enforcement_lag_ms = 4000,
-     .delay_max_ms = 40},
-    {.scenario = "on-delete",
-     .spec = AUTOMATIC,
-     .nodes = 4,
-     .on_delete = true,
-     .enforcement_lag_ms = 4000,
-     .delay_max_ms = 40},
-    {.scenario = "slow-iam", .spec = AUTOMATIC, .nodes = 3, .enforcement_lag_ms = 50000, .delay_max_ms = 40},
-};
+#define IDLE_MS (60 * 60 * 1000)     /* of a scenario in which nothing goes wrong */
 #define DELETION_AFTER_MAX_MS 200000 /* most migrations are through by then */
 #define FAULTS_MAX 4                 /* of one run */
-#define SCENARIOS (sizeof scenarios / sizeof *scenarios)
-
-static const struct bench_options *scenario_named(const char *name) {
-    for (size_t i = 0; i < SCENARIOS; i++)
-        if (str_eq(scenarios[i].scenario, name))
-            return &scenarios[i];
-    return NULL;
-}
 
 struct totals {
     long runs, violations;
@@ -151,7 +125,7 @@ static void one(const struct bench_options *o, struct totals *t) {
 /* --- sweeps: job j of n takes every n-th run --- */
 
 struct sweep {
-    const char *scenario, *kind;
+    const char *directory, *scenario, *kind;
     bool faults, whole, pairs, have_seed, drawn, no_faults;
     long seeds;
     uint64_t seed;
@@ -189,6 +163,16 @@ static void explore_with(const struct sweep *s, const struct bench_options *scen
         explore(&e, &found);
     t->runs += found.runs;
     t->violations += found.violations;
+}
+
+static const struct scenario *swept(uint64_t any) {
+    size_t n = 0, nth = 0;
+    for (size_t i = 0; i < scenario_set_size(); i++)
+        n += scenario_set_at(i)->swept;
+    for (size_t i = 0; n > 0 && i < scenario_set_size(); i++)
+        if (scenario_set_at(i)->swept && nth++ == any % n)
+            return scenario_set_at(i);
+    die("bench: no scenario is swept");
 }
 
 /* Pairs are of what the network, the servers and a crash do to one call. */
@@ -253,9 +237,9 @@ static struct bench_fault random_fault(struct prng *p) {
 static struct bench_options draw(const struct sweep *s, uint64_t seed, struct bench_fault f[FAULTS_MAX]) {
     struct prng p;
     prng_seed(&p, seed);
-    struct bench_options o = scenarios[prng_below(&p, SCENARIOS)];
+    struct bench_options o = swept(prng_next(&p))->options;
     if (s->scenario)
-        o = *scenario_named(s->scenario);
+        o = scenario_set_find(s->scenario)->options;
     o.seed = seed;
     o.drawn = true;
     o.nodes = 1 + (int)prng_below(&p, 6);
@@ -264,6 +248,8 @@ static struct bench_options draw(const struct sweep *s, uint64_t seed, struct be
     o.nfaults = (int)prng_below(&p, FAULTS_MAX + 1);
     o.replicas = 1 + (int)prng_below(&p, 2);
     o.delete_after_ms = prng_below(&p, 2) ? 1 + (int64_t)prng_below(&p, DELETION_AFTER_MAX_MS) : 0;
+    if (o.story && o.story->nsteps > 0)
+        o.delete_after_ms = 0; /* its end would never come */
     for (int i = 0; i < o.nfaults; i++)
         f[i] = random_fault(&p);
     o.faults = f;
@@ -277,16 +263,17 @@ static void swarm(const struct sweep *s, uint64_t seed, struct totals *t) {
 }
 
 static void sweep(struct sweep *s, struct totals *t) {
-    for (size_t i = 0; i < SCENARIOS && !s->have_seed && !s->seeds; i++) {
-        struct bench_options o = scenarios[i];
+    for (size_t i = 0; i < scenario_set_size() && !s->have_seed && !s->seeds; i++) {
+        const struct scenario *scenario = scenario_set_at(i);
+        struct bench_options o = scenario->options;
         o.seed = 1;
         if (s->scenario && !str_eq(s->scenario, o.scenario))
             continue;
         struct bench_options once = o;
-        once.rest_ms = IDLE_MS;
+        once.rest_ms = scenario->swept ? IDLE_MS : 0;
         if (mine(s))
             one(&once, t);
-        if (s->faults || s->pairs)
+        if ((s->faults || s->pairs) && (scenario->swept || s->scenario))
             faults_of(s, &o, t);
     }
     for (long n = 0; n < s->seeds; n++)
@@ -299,7 +286,7 @@ static int replay(struct sweep *s) {
     struct totals t = {0};
     struct bench_fault f[FAULTS_MAX];
     bool drawn = s->drawn || !s->scenario || (s->nfaults == 0 && !s->no_faults);
-    struct bench_options o = drawn ? draw(s, s->seed, f) : *scenario_named(s->scenario);
+    struct bench_options o = drawn ? draw(s, s->seed, f) : scenario_set_find(s->scenario)->options;
     if (s->nfaults || s->no_faults) {
         o.faults = s->fault;
         o.nfaults = s->nfaults;
@@ -336,13 +323,14 @@ static bool parse_fault(struct sweep *s, const char *text) {
 
 static int usage(void) {
     fprintf(stderr,
-            "usage: %s [--scenario NAME] [--faults [--all] | --pairs] [--kind KIND] [--phase migration|deletion] "
+            "usage: %s [--scenarios DIR] [--scenario NAME] [--faults [--all] | --pairs] [--kind KIND] [--phase "
+            "migration|deletion] "
             "[--twice]\n"
             "       [--seeds N] [--seed S] [--drawn] [--fault KIND@N[/BY] | --fault none] [--replicas N] [--jobs J]\n",
             self);
     fprintf(stderr, "scenarios:");
-    for (size_t i = 0; i < SCENARIOS; i++)
-        fprintf(stderr, " %s", scenarios[i].scenario);
+    for (size_t i = 0; i < scenario_set_size(); i++)
+        fprintf(stderr, " %s", scenario_set_at(i)->options.scenario);
     fprintf(stderr, "\nfaults:");
     for (int kind = 0; kind < NET_FAULT_KINDS; kind++)
         fprintf(stderr, " %s", net_fault_name((enum net_fault_kind)kind));
@@ -390,7 +378,9 @@ static void discard(void *ctx, const char *line, size_t len) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"scenario", required_argument, NULL, 'c'},
+    static const struct option options[] = {{"scenarios", required_argument, NULL, 'D'},
+                                            {"scenario", required_argument, NULL, 'c'},
+
                                             {"faults", no_argument, NULL, 'f'},
                                             {"pairs", no_argument, NULL, 'p'},
                                             {"twice", no_argument, NULL, 't'},
@@ -406,7 +396,8 @@ int main(int argc, char **argv) {
                                             {"mutants", no_argument, NULL, 'l'},
                                             {"mutant", required_argument, NULL, 'm'},
                                             {NULL, 0, NULL, 0}};
-    struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1};
+    struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1, .directory = CNI_IAM_SCENARIOS};
+    struct error err = {0};
     const char *mutant = NULL;
     self = argv[0];
     if (getenv("CNI_IAM_BENCH_LOG")) {
@@ -416,7 +407,9 @@ int main(int argc, char **argv) {
         log_set_sink(discard, NULL);
     }
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (c == 'c')
+        if (c == 'D')
+            s.directory = optarg;
+        else if (c == 'c')
             s.scenario = optarg;
         else if (c == 'a')
             s.whole = true;
@@ -451,7 +444,11 @@ int main(int argc, char **argv) {
     }
     if (optind == argc && mutant)
         return s.scenario ? mutants_trace(mutant, s.scenario) : mutants_run(mutant, (int)s.seeds);
-    if (optind != argc || s.jobs < 1 || s.jobs > 64 || (s.scenario && !scenario_named(s.scenario)))
+    if (!scenario_set_load(s.directory, &err)) {
+        fprintf(stderr, "%s\n", err.message);
+        return 2;
+    }
+    if (optind != argc || s.jobs < 1 || s.jobs > 64 || (s.scenario && !scenario_set_find(s.scenario)))
         return usage();
     forced = s.scenario != NULL;
     return s.have_seed && !s.seeds ? replay(&s) : run_jobs(&s);

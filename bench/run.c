@@ -7,6 +7,7 @@
 
 #include "bench/oracle.h"
 #include "bench/state.h"
+#include "bench/teller.h"
 #include "controller/operator.h"
 #include "platform/base/digest.h"
 #include "platform/base/log.h"
@@ -22,9 +23,12 @@
 #define AUDIT_INTERVAL_MS 60000
 #define BENCH_REPLICAS_MAX 2
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
+#define OPERATOR_ROLE "cni-iam-operator"
+#define ACCOUNT "arn:aws:iam::111122223333:"
 #define SECRET_KEY "canary/of+the/secret+access/key" /* S10: looked for in all that the operators let out */
 #define KUBE_TOKEN ORACLE_SECRET
 #define WEBHOOK_LAG_MS 500
+#define POD_START_MS 3000
 
 extern const char bench_crd_yaml[];
 
@@ -45,6 +49,7 @@ struct run {
     struct bench_result *out;
     struct sim_world *world;
     struct sim_checker *checker;
+    struct teller *teller;
     struct replica replicas[BENCH_REPLICAS_MAX];
     int nreplicas;
     uint64_t seed;
@@ -228,11 +233,13 @@ static bool judged(struct run *r) {
     r->out->violations = sim_checker_violations(r->checker);
     if (r->out->violations)
         fail(r, "%s", sim_checker_violation(r->checker, 0));
+    if (teller_failure(r->teller)[0])
+        fail(r, "%s", teller_failure(r->teller));
     if (oracle_violation()) {
         r->out->violations++;
         fail(r, "%s", oracle_violation());
     }
-    return r->out->violations == 0;
+    return r->out->failure[0] == '\0';
 }
 
 static bool objected(const struct run *r) {
@@ -245,8 +252,12 @@ static bool goal_migrated(const struct run *r) {
     return is_true(r, "Ready") && is_true(r, "NodeRoleDetached") && one_runs(r);
 }
 
+static bool goal_ended(const struct run *r) {
+    return teller_is_done(r->teller) && teller_has_ended(r->teller) && one_runs(r);
+}
+
 static bool goal_gone(const struct run *r) {
-    return binding(r) == NULL && one_runs(r);
+    return binding(r) == NULL && teller_is_deleted_done(r->teller) && one_runs(r);
 }
 
 static int64_t trouble_is_over_ms(int64_t begun_ms) {
@@ -274,15 +285,21 @@ static int64_t bound_ms(const struct run *r) {
     return BENCH_SETTLES_MS + GOAL_HOLDS_MS + soak_s * 1000 + (int64_t)r->o->nodes * BENCH_NODE_MS;
 }
 
+/* Then only they know how long it takes. */
+static bool others_act(const struct run *r) {
+    return r->o->on_phase || (r->o->story && r->o->story->nsteps > 0);
+}
+
 /* L2, L4: within ten minutes, the soak and the rollout, from when the last trouble is over. */
 static bool run_until(struct run *r, bool (*goal)(const struct run *r), const char *what) {
     int64_t max_ms = r->o->goal_max_ms ? r->o->goal_max_ms : BENCH_VIRTUAL_MAX_MS;
-    int64_t begun = virtual_now_ms(), bound = r->o->on_phase ? max_ms : bound_ms(r), end = begun + max_ms, look = 0, since = -1;
+    int64_t begun = virtual_now_ms(), bound = others_act(r) ? max_ms : bound_ms(r), end = begun + max_ms, look = 0,
+            since = -1;
     while (virtual_now_ms() < end && virtual_now_ms() < trouble_is_over_ms(begun) + bound +
                                                             (one_outlasts_the_deadline(r) ? BENCH_TRIES_AGAIN_MS : 0)) {
         virtual_loop_step(end);
         end_lost(r);
-        if (objected(r))
+        if (objected(r) || !teller_look(r->teller))
             return judged(r);
         if (virtual_now_ms() < look)
             continue;
@@ -291,10 +308,11 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
         if (since >= 0 && virtual_now_ms() - since >= GOAL_HOLDS_MS)
             return true;
     }
-    const json *ready = condition(r, "Ready");
-    fail(r, "%s: not %s after %lld s: Ready=%s %s: %s", r->deleting ? "L4" : "L2", what,
+    const json *ready = condition(r, "Ready"), *detached = condition(r, "NodeRoleDetached");
+    fail(r, "%s: not %s after %lld s: Ready=%s %s: %s; NodeRoleDetached=%s %s", r->deleting ? "L4" : "L2", what,
          (long long)(virtual_now_ms() - begun) / 1000, str_or(json_str(ready, "status"), "?"),
-         str_or(json_str(ready, "reason"), "?"), str_or(json_str(ready, "message"), "?"));
+         str_or(json_str(ready, "reason"), "?"), str_or(json_str(ready, "message"), "?"),
+         str_or(json_str(detached, "status"), "?"), str_or(json_str(detached, "reason"), "?"));
     return false;
 }
 
@@ -327,7 +345,7 @@ static bool rest(struct run *r, const char *when) {
             break;
     looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster") - looks;
     if (faults_hit() > hit)
-        return judged(r) && run_until(r, goal_migrated, "migrated again") && rest(r, when);
+        return judged(r) && run_until(r, goal_ended, "where the scenario ends, again") && rest(r, when);
     judge_silence(r, before, looks, quiet, when);
     return judged(r) && !r->out->failure[0];
 }
@@ -477,13 +495,39 @@ static void check_files(struct run *r) {
     judged(r);
 }
 
+static void settle(int64_t ms) {
+    int64_t settled = virtual_now_ms() + ms;
+    while (virtual_loop_step(settled))
+        ;
+}
+
+static void make_operator(struct run *r) {
+    static const char *const policies[] = {"arn:aws:iam::aws:policy/AdministratorAccess"};
+    struct sim_aws *aws = sim_world_aws(r->world);
+    if (r->o->operator_role)
+        sim_aws_add_node_role(aws, OPERATOR_ROLE, policies, 1);
+    sim_aws_add_access_key(aws, ACCESS_KEY, r->o->operator_role ? ACCOUNT "role/" OPERATOR_ROLE : ACCOUNT "root");
+}
+
+/* What others did before there was a binding: the judge begins with what is then so. */
+static void make_teller(struct run *r) {
+    struct teller_options t = {.story = r->o->story,
+                               .world = r->world,
+                               .now_ms = virtual_now_ms,
+                               .enforcement_lag_ms = r->o->enforcement_lag_ms,
+                               .trace = r->o->trace};
+    r->teller = teller_new(&t);
+    if (teller_start(r->teller))
+        settle(r->o->enforcement_lag_ms + 10000);
+}
+
 static void make_world(struct run *r) {
     const struct bench_options *o = r->o;
     struct sim_world_options w = {.clock = virtual_clock(),
                                   .seed = o->seed,
                                   .nodes = o->nodes,
                                   .enforcement_lag_ms = o->enforcement_lag_ms,
-                                  .pod_start_ms = 3000,
+                                  .pod_start_ms = o->pod_start_ms ? o->pod_start_ms : POD_START_MS,
                                   .webhook_lag_ms = o->webhook_lag_ms ? o->webhook_lag_ms : WEBHOOK_LAG_MS,
                                   .webhook_misses = o->webhook_misses,
                                   .foreign_consumer = o->foreign_consumer,
@@ -492,10 +536,9 @@ static void make_world(struct run *r) {
                                   .crd_yaml = bench_crd_yaml,
                                   .key_bits = 1024}; /* a seventh of the time */
     r->world = sim_world_new(&w);
-    sim_aws_add_access_key(sim_world_aws(r->world), ACCESS_KEY, "arn:aws:iam::111122223333:root");
-    int64_t settled = virtual_now_ms() + 10000;
-    while (virtual_loop_step(settled))
-        ;
+    make_operator(r);
+    settle(10000);
+    make_teller(r);
     r->checker = sim_checker_new(r->world);
     sim_checker_secret(r->checker, SECRET_KEY);
     sim_checker_secret(r->checker, KUBE_TOKEN);
@@ -514,6 +557,7 @@ static void make_world(struct run *r) {
                             .tap = o->oracles ? oracle_tap : NULL};
     net_begin(&n);
     oracle_begin(o->oracles ? r->world : NULL, o, r->replicas[0].state);
+    teller_begin(r->teller, r->checker);
     for (int i = 0; i < o->nfaults; i++)
         net_add_fault(o->faults[i].kind, o->faults[i].at, o->faults[i].by);
 }
@@ -561,6 +605,34 @@ static bool run_for_a_while(struct run *r, int64_t ms) {
     return judged(r);
 }
 
+static bool delete_binding(struct run *r) {
+    r->deleting = true;
+    kube_call(r, "DELETE", "/apis/cniiam.dev/v1alpha1/cniiambindings/aws-node", "");
+    teller_delete(r->teller);
+    return run_until(r, goal_gone, "gone") && judged(r);
+}
+
+/* --- a scenario of a file --- */
+
+static bool story_ends(struct run *r) {
+    if (!run_until(r, goal_ended, "where the scenario ends"))
+        return false;
+    teller_check_end(r->teller);
+    if (!judged(r))
+        return false;
+    r->out->migration_writes = net_writes(NULL);
+    return rest(r, "after the migration") && teller_story(r->teller)->deletion != STORY_DELETION_NONE;
+}
+
+static void follow_the_story(struct run *r) {
+    if (!(r->o->delete_after_ms ? run_for_a_while(r, r->o->delete_after_ms) : story_ends(r)) || !delete_binding(r))
+        return;
+    teller_check_deletion(r->teller);
+    judged(r);
+}
+
+/* --- a planted bug's world, in which hands of others are at work (mutants.h) --- */
+
 static bool migrate(struct run *r) {
     if (r->o->held_ms) /* a binding that is held back: nothing happens for a while, and that is all */
         return run_for_a_while(r, r->o->held_ms);
@@ -580,20 +652,26 @@ static bool migrate_and_rest(struct run *r) {
     return r->o->held_ms || rest(r, "after the migration");
 }
 
-static void phases(struct run *r) {
-    apply_binding(r);
-    if (r->out->failure[0] ||
-        !(r->o->delete_after_ms ? run_for_a_while(r, r->o->delete_after_ms) : migrate_and_rest(r)))
+static void follow_the_hands(struct run *r) {
+    if (!migrate_and_rest(r))
         return;
     enter(r, BENCH_DELETED);
-    r->deleting = true;
-    kube_call(r, "DELETE", "/apis/cniiam.dev/v1alpha1/cniiambindings/aws-node", "");
-    if (!run_until(r, goal_gone, "gone"))
+    if (!delete_binding(r))
         return;
     if (!r->o->stays_migrated)
         check_restored(r);
     oracle_end();
     judged(r);
+}
+
+static void phases(struct run *r) {
+    apply_binding(r);
+    if (r->out->failure[0])
+        return;
+    if (r->o->oracles)
+        follow_the_hands(r);
+    else
+        follow_the_story(r);
 }
 
 void bench_run(const struct bench_options *o, struct bench_result *out) {
@@ -619,6 +697,7 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     }
     if (!getenv("CNI_IAM_BENCH_LOG"))
         log_set_sink(discard_line, NULL);
+    teller_free(r->teller);
     sim_checker_free(r->checker);
     sim_world_free(r->world);
     remove_environment(r);

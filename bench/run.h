@@ -47,20 +47,24 @@ struct bench_stage {
     void (*stop_operator)(void *arg); /* as SIGTERM does; another starts when it is gone */
     void *arg;
 };
+struct story;
 
 struct bench_options {
-    const char *scenario; /* for people */
-    const char *spec;     /* JSON of the binding's spec */
+    const char *scenario;      /* for people */
+    const char *spec;          /* JSON of the binding's spec */
+    const struct story *story; /* what else happens, and how it ends (story.h); NULL: nothing, and migrated */
     uint64_t seed;
     int nodes;
     int replicas; /* of the operator; 0: two where one of them is paused, else one */
-    bool on_delete, ipv6;
+    bool on_delete, ipv6, foreign_consumer;
+    bool operator_role; /* the operator is a role that others can deny things to, not root */
     int webhook_misses;
     int64_t enforcement_lag_ms, delay_max_ms;
+    int64_t pod_start_ms, webhook_lag_ms; /* 0: three seconds, half a second */
     /* Between migration and deletion; 0: four looks at AWS, what was waited for before included; < 0: no rest is expected. */
     int64_t rest_ms;
-    int64_t
-        delete_after_ms; /* the binding is deleted that long after it was applied, wherever things stand; 0: migrated */
+    /* The binding is deleted that long after it was applied, wherever things stand; 0: at the scenario's end. */
+    int64_t delete_after_ms;
     const struct bench_fault *faults;
     int nfaults;
     bool drawn;             /* all of this comes from the seed */
@@ -75,9 +79,8 @@ struct bench_options {
     const char *kept_trust; /* a word that no trust policy may lose */
     int64_t held_ms;        /* > 0: this binding never gets as far as a detachment; so long is waited to see it */
     int64_t goal_max_ms;    /* for the migration, and for the deletion; 0: BENCH_VIRTUAL_MAX_MS */
-    int64_t webhook_lag_ms; /* 0: half a second */
     int foreign_roles;      /* that others have besides the two node roles */
-    bool foreign_consumer, foreign_provider, stays_migrated; /* the last: deletion gives nothing back */
+    bool foreign_provider, stays_migrated; /* the last: deletion gives nothing back */
 };
 
 struct bench_result {

@@ -175,6 +175,16 @@ static const struct refusal expired_key[] = {
     {"iam", 403, "ExpiredToken", "The security token included in the request is expired"},
 };
 
+static const struct refusal throttled[] = {
+    {"ec2", 503, "RequestLimitExceeded", "Request limit exceeded."},
+    {"eks", 429, "TooManyRequestsException", "Too Many Requests"},
+    {"iam", 400, "Throttling", "Rate exceeded"},
+};
+
+void sim_aws_throttle(struct sim_aws *a, int64_t ms) {
+    a->throttled_until_ms = sim_boot_ms(a) + ms;
+}
+
 static bool find_caller(struct sim_aws *a, const struct sim_aws_call *c, struct sim_aws_answer *out) {
     a->caller = NULL;
     if (c->access_key == NULL) {
@@ -187,6 +197,10 @@ static bool find_caller(struct sim_aws *a, const struct sim_aws_call *c, struct 
     }
     if (p->expires_ms != 0 && p->expires_ms <= sim_wall_ms(a)) {
         refuse(a, expired_key, LENGTH(expired_key), c->service, out);
+        return false;
+    }
+    if (sim_boot_ms(a) < a->throttled_until_ms) {
+        refuse(a, throttled, LENGTH(throttled), c->service, out);
         return false;
     }
     a->caller = p;

@@ -87,6 +87,8 @@ void sim_aws_set_association(struct sim_aws *a,
 bool sim_aws_set_policy(struct sim_aws *a, const char *policy_arn, const char *document);
 /* From now on; what was changed before keeps its delay. */
 void sim_aws_set_lag(struct sim_aws *a, int64_t enforcement_lag_ms);
+/* From now on for so long every call of somebody with an access key is throttled. */
+void sim_aws_throttle(struct sim_aws *a, int64_t ms);
 /* A long-lived access key for a user or role; only what it says is checked, not its secret. */
 void sim_aws_add_access_key(struct sim_aws *a, const char *access_key, const char *principal_arn);
 

@@ -128,6 +128,7 @@ struct sim_aws {
     struct sim_aws_options o;
     char *account, *region, *partition, *cluster, *version, *issuer; /* issuer without https:// */
     int64_t started_ms;
+    int64_t throttled_until_ms; /* boot clock */
     struct prng lags, ids;
     struct arena *scratch; /* of one call */
     struct strmap *operations, *counts;

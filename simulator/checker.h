@@ -67,6 +67,9 @@ void sim_checker_asked(struct sim_checker *c, const struct sim_checker_call *cal
 /* It is over, whatever came of it: the status that the operator will hear, 0 if it will hear nothing; and what it says. */
 void sim_checker_served(struct sim_checker *c, const struct sim_checker_call *call, int status, const char *body);
 
+/* The operator hears an event of a watch of that path. */
+void sim_checker_line(struct sim_checker *c, const char *path, const char *line);
+
 /* S10: what no operator may let out of its memory; tokens and session keys that servers give are known without. */
 void sim_checker_secret(struct sim_checker *c, const char *secret);
 void sim_checker_let_out(struct sim_checker *c, const char *where, const char *text,

@@ -131,6 +131,11 @@ static void note_name(void *arg, const json *pod) {
         snprintf(names->v[names->n++], sizeof names->v[0], "%s", str_or(json_str(pod, "metadata.name"), ""));
 }
 
+static bool is_broken(const struct sim_world *w, const json *pod) {
+    const char *instance = w->broken_node ? instance_of_node(w, json_str(pod, "spec.nodeName")) : NULL;
+    return instance && strtol(instance + strlen("i-"), NULL, 16) == w->broken_node;
+}
+
 static void look_at(struct sim_world *w, const char *name) {
     const json *stored = sim_kube_get(w->kube, "pods", "kube-system", name);
     if (!stored || json_str(stored, "metadata.deletionTimestamp"))
@@ -139,8 +144,9 @@ static void look_at(struct sim_world *w, const char *name) {
     bool started = str_eq(json_str(pod, "status.phase"), "Running"), ready = is_ready(pod);
     if (started || age_ms(w, pod) >= w->o.pod_start_ms) {
         bool permitted = sim_world_pod_permitted(w, pod);
-        if (!started || permitted != ready)
-            set_ready(w, pod, permitted);
+        bool works = permitted && !is_broken(w, pod);
+        if (!started || works != ready)
+            set_ready(w, pod, works);
         if (!permitted)
             complain(w, pod);
     } else {
@@ -167,6 +173,10 @@ static void look_for(struct sim_world *w, int64_t ms) {
         w->look_until_ms = until;
     if (!w->node_timer)
         w->node_timer = world_after(w, w->o.pod_start_ms < LOOK_MS ? w->o.pod_start_ms : LOOK_MS, on_look, w);
+}
+
+void sim_world_look(struct sim_world *w) {
+    look_for(w, w->o.pod_start_ms + LOOK_MS);
 }
 
 void node_on_aws_write(struct sim_world *w) {
@@ -214,12 +224,12 @@ static const char *profile_of(int n) {
     return n % 3 == 2 ? "eks-node-memory" : "eks-node";
 }
 
-void sim_world_add_node(struct sim_world *w) {
+void sim_world_add_node_on(struct sim_world *w, const char *profile) {
     char name[64], instance[32];
     int n = w->nodes_made++;
     snprintf(name, sizeof name, "ip-10-0-%d-%d.us-west-2.compute.internal", n / 200, n % 200 + 10);
     snprintf(instance, sizeof instance, "i-%017x", n + 1);
-    sim_aws_run_instance(w->aws, instance, profile_of(n), SIM_CLUSTER_NAME);
+    sim_aws_run_instance(w->aws, instance, profile, SIM_CLUSTER_NAME);
     struct arena *a = arena_new(0);
     sim_kube_create(
         w->kube, "nodes",
@@ -231,6 +241,10 @@ void sim_world_add_node(struct sim_world *w) {
             "\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"reason\":\"KubeletReady\"}]}}",
             name, groups[n % 3], 'a' + n % 3, 'a' + n % 3, instance)));
     arena_free(a);
+}
+
+void sim_world_add_node(struct sim_world *w) {
+    sim_world_add_node_on(w, profile_of(w->nodes_made));
 }
 
 void sim_world_remove_node(struct sim_world *w, const char *name) {

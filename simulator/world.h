@@ -56,6 +56,8 @@ bool sim_world_row_of(struct sim_world *w, const json *pod, struct sim_node_row 
 
 /* Breaking things. */
 void sim_world_add_node(struct sim_world *w);
+void sim_world_add_node_on(struct sim_world *w, const char *profile); /* on this instance profile */
+void sim_world_look(struct sim_world *w);                             /* the kubelets look at their pods again */
 void sim_world_remove_node(struct sim_world *w, const char *name);
 void sim_world_webhook(struct sim_world *w, bool up);
 

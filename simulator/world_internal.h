@@ -37,6 +37,7 @@ struct sim_world {
     uint64_t node_timer;
     int64_t look_until_ms; /* permissions may still change until then */
     int complaints;
+    int broken_node; /* its number, from 1: no pod becomes Ready there; 0: none */
     /* webhook.c */
     bool webhook_up;
     char injected_role[256], coming_role[256]; /* what its cache knows, and what it is about to know */

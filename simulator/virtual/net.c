@@ -276,6 +276,7 @@ static void add_line(struct http_request *r, const char *text, size_t len, bool 
     *line = (struct line){.len = len + (end ? 0 : 1), .end = end};
     memcpy(line->text, text, len);
     line->text[len] = '\n';
+    line->text[len + 1] = '\0';
     *r->last = line;
     r->last = &line->next;
     if (!r->timer)
@@ -354,6 +355,8 @@ static void pump(void *arg) {
     bool end = line->end;
     if (!end)
         tell(r, NET_LINE, line->text);
+    if (!end && net.o.checker)
+        sim_checker_line(net.o.checker, r->req.path, line->text);
     bool go_on = end || r->on_data(r->arg, line->text, line->len);
     free(line);
     if (end) {

@@ -1,0 +1,41 @@
+/*
+ * eks_addon.c - EKS with the VPC CNI as a managed add-on: it applies the ServiceAccount by server-side apply as field
+ * manager "eks", and owns the annotation from then on.
+ */
+#include "platform/base/str.h"
+#include "simulator/others_internal.h"
+
+static bool apply_account(struct deed *d) {
+    const char *role = deed_arg(d, "role");
+    const char *annotations =
+        role ? arena_printf(d->a,
+                            ",\"annotations\":{\"eks.amazonaws.com/role-arn\":\"arn:aws:iam::" SIM_ACCOUNT_ID
+                            ":role/%s\"}",
+                            role)
+             : "";
+    return deed_kube(
+        d, "PATCH", DEED_SERVICE_ACCOUNT, DEED_APPLY,
+        arena_printf(d->a,
+                     "{\"apiVersion\":\"v1\",\"kind\":\"ServiceAccount\",\"metadata\":{\"name\":"
+                     "\"aws-node\",\"namespace\":\"kube-system\",\"labels\":{\"k8s-app\":\"aws-node\"}%s}}",
+                     annotations));
+}
+
+/* aws eks create-addon --addon-name vpc-cni --resolve-conflicts OVERWRITE [--service-account-role-arn] */
+static bool creates_addon(struct deed *d) {
+    return deed_aws_body(d, "eks", "CreateAddon", "{\"addonName\":\"vpc-cni\"}", "clusterName", SIM_CLUSTER_NAME,
+                         NULL) &&
+           apply_account(d);
+}
+
+/* aws eks delete-addon --preserve: what it applied stays. */
+static bool deletes_addon(struct deed *d) {
+    return deed_aws(d, "eks", "DeleteAddon", NULL, "clusterName", SIM_CLUSTER_NAME, "addonName", "vpc-cni", NULL);
+}
+
+const struct sim_verb eks_addon_verbs[] = {
+    {"creates-addon", creates_addon, {"role?"}},
+    {"deletes-addon", deletes_addon, {NULL}},
+    {"applies-service-account", apply_account, {"role?"}},
+    {NULL, NULL, {NULL}},
+};
