@@ -14,6 +14,8 @@
  *   --drawn           with --scenario, --seed and --fault: world, delays and replicas as the seed draws them
  *   --replicas N      with --scenario and --seed
  *   --jobs J          processes (default: the cores)
+ *   --mutants         names of the planted bugs (bench/mutants.h, tests/mutants); --mutant NAME hunts one, "none" none;
+ *                     with --scenario NAME: that run alone, told; with --seeds N: in random worlds only
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -24,14 +26,16 @@
 #include <unistd.h>
 
 #include "bench/explore.h"
+#include "bench/mutants.h"
 #include "bench/run.h"
 #include "bench/scenario_set.h"
 #include "platform/base/log.h"
 #include "platform/base/random.h"
 #include "platform/base/str.h"
 
-#define IDLE_MS (60 * 60 * 1000) /* of a scenario in which nothing goes wrong */
-#define FAULTS_MAX 4             /* of one run */
+#define IDLE_MS (60 * 60 * 1000)     /* of a scenario in which nothing goes wrong */
+#define DELETION_AFTER_MAX_MS 200000 /* most migrations are through by then */
+#define FAULTS_MAX 4                 /* of one run */
 
 struct totals {
     long runs, violations;
@@ -243,6 +247,9 @@ static struct bench_options draw(const struct sweep *s, uint64_t seed, struct be
     o.delay_max_ms = 1 + (int64_t)prng_below(&p, 300);
     o.nfaults = (int)prng_below(&p, FAULTS_MAX + 1);
     o.replicas = 1 + (int)prng_below(&p, 2);
+    o.delete_after_ms = prng_below(&p, 2) ? 1 + (int64_t)prng_below(&p, DELETION_AFTER_MAX_MS) : 0;
+    if (o.story && o.story->nsteps > 0)
+        o.delete_after_ms = 0; /* its end would never come */
     for (int i = 0; i < o.nfaults; i++)
         f[i] = random_fault(&p);
     o.faults = f;
@@ -386,9 +393,12 @@ int main(int argc, char **argv) {
                                             {"replicas", required_argument, NULL, 'r'},
                                             {"drawn", no_argument, NULL, 'd'},
                                             {"all", no_argument, NULL, 'a'},
+                                            {"mutants", no_argument, NULL, 'l'},
+                                            {"mutant", required_argument, NULL, 'm'},
                                             {NULL, 0, NULL, 0}};
     struct sweep s = {.jobs = (int)sysconf(_SC_NPROCESSORS_ONLN), .seed = 1, .directory = CNI_IAM_SCENARIOS};
     struct error err = {0};
+    const char *mutant = NULL;
     self = argv[0];
     if (getenv("CNI_IAM_BENCH_LOG")) {
         log_configure(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
@@ -417,6 +427,10 @@ int main(int argc, char **argv) {
             s.have_seed = true, s.seed = (uint64_t)number(optarg);
         else if (c == 'j')
             s.jobs = (int)number(optarg);
+        else if (c == 'l')
+            return mutants_list();
+        else if (c == 'm')
+            mutant = optarg;
         else if (c == 'd')
             s.drawn = true;
         else if (c == 'r')
@@ -428,6 +442,8 @@ int main(int argc, char **argv) {
         else if (c != 'x' || !parse_fault(&s, optarg))
             return usage();
     }
+    if (optind == argc && mutant)
+        return s.scenario ? mutants_trace(mutant, s.scenario) : mutants_run(mutant, (int)s.seeds);
     if (!scenario_set_load(s.directory, &err)) {
         fprintf(stderr, "%s\n", err.message);
         return 2;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/oracle.h"
 #include "bench/state.h"
 #include "bench/teller.h"
 #include "controller/operator.h"
@@ -25,7 +26,9 @@
 #define OPERATOR_ROLE "cni-iam-operator"
 #define ACCOUNT "arn:aws:iam::111122223333:"
 #define SECRET_KEY "canary/of+the/secret+access/key" /* S10: looked for in all that the operators let out */
-#define KUBE_TOKEN "canary-of-the-kubeconfig-token"
+#define KUBE_TOKEN ORACLE_SECRET
+#define WEBHOOK_LAG_MS 500
+#define POD_START_MS 3000
 
 extern const char bench_crd_yaml[];
 
@@ -124,8 +127,11 @@ static void start_operator(void *arg) {
     virtual_process(VIRTUAL_WORLD);
 }
 
-static void crash(void *arg, int process) {
-    end_and_restart(&((struct run *)arg)->replicas[process]);
+static void crash(void *arg, int process, bool forgets) {
+    struct replica *p = &((struct run *)arg)->replicas[process];
+    end_and_restart(p);
+    if (forgets)
+        bench_state_forget(p->state);
 }
 
 static void start_replicas(struct run *r) {
@@ -153,6 +159,24 @@ static bool one_is_lost(const struct run *r) {
     return false;
 }
 
+static void stop_gently(void *arg) {
+    struct run *r = arg;
+    for (int i = 0; i < r->nreplicas; i++)
+        if (r->replicas[i].running)
+            operator_stop(r->replicas[i].op, on_lost, &r->replicas[i]);
+}
+
+static bool is_running(void *arg) {
+    return one_runs(arg);
+}
+
+static void enter(struct run *r, enum bench_phase when) {
+    struct bench_stage s = {
+        .world = r->world, .checker = r->checker, .is_running = is_running, .stop_operator = stop_gently, .arg = r};
+    if (r->o->on_phase)
+        r->o->on_phase(&s, when);
+}
+
 /* --- the world as it is --- */
 
 static const json *binding(const struct run *r) {
@@ -164,6 +188,33 @@ static const json *condition(const struct run *r, const char *type) {
         if (str_eq(json_str(c, "type"), type))
             return c;
     return NULL;
+}
+
+static bool is_true(const struct run *r, const char *type) {
+    const json *c = condition(r, type);
+    return str_eq(json_str(c, "status"), "True") &&
+           json_int64_or(c, "observedGeneration", -1) == json_int64_or(binding(r), "metadata.generation", 0);
+}
+
+static bool has_cni_policy(const struct run *r, const char *role) {
+    struct sim_aws_param p = {"RoleName", role};
+    struct sim_aws_call call = {.service = "iam", .action = "ListAttachedRolePolicies", .params = &p, .nparams = 1};
+    struct sim_aws_answer answer;
+    bool found = false;
+    sim_aws_do(sim_world_aws(r->world), &call, &answer);
+    for (const json *it = json_first(json_array(answer.value, "AttachedPolicies")); it; it = it->next)
+        found = found || str_has_suffix(json_str(it, "PolicyArn"), "/AmazonEKS_CNI_Policy");
+    json_free(answer.value);
+    return found;
+}
+
+static int count_of(const struct run *r, const char *action, const char *list) {
+    struct sim_aws_call call = {.service = "iam", .action = action};
+    struct sim_aws_answer answer;
+    sim_aws_do(sim_world_aws(r->world), &call, &answer);
+    int n = (int)json_array_size(json_array(answer.value, list));
+    json_free(answer.value);
+    return n;
 }
 
 /* --- failing --- */
@@ -184,10 +235,22 @@ static bool judged(struct run *r) {
         fail(r, "%s", sim_checker_violation(r->checker, 0));
     if (teller_failure(r->teller)[0])
         fail(r, "%s", teller_failure(r->teller));
+    if (oracle_violation()) {
+        r->out->violations++;
+        fail(r, "%s", oracle_violation());
+    }
     return r->out->failure[0] == '\0';
 }
 
+static bool objected(const struct run *r) {
+    return sim_checker_violations(r->checker) || oracle_violation();
+}
+
 /* --- phases --- */
+
+static bool goal_migrated(const struct run *r) {
+    return is_true(r, "Ready") && is_true(r, "NodeRoleDetached") && one_runs(r);
+}
 
 static bool goal_ended(const struct run *r) {
     return teller_is_done(r->teller) && teller_has_ended(r->teller) && one_runs(r);
@@ -197,12 +260,46 @@ static bool goal_gone(const struct run *r) {
     return binding(r) == NULL && teller_is_deleted_done(r->teller) && one_runs(r);
 }
 
+static int64_t trouble_is_over_ms(int64_t begun_ms) {
+    int n;
+    const struct net_fault *faults = net_faults(&n);
+    for (int i = 0; i < n; i++)
+        if (faults[i].hit && faults[i].over_ms > begun_ms)
+            begun_ms = faults[i].over_ms;
+    return begun_ms;
+}
+
+/* What lasts longer than the progress deadline ends in a rollback, and the next try comes ten minutes later. */
+static bool one_outlasts_the_deadline(const struct run *r) {
+    int n;
+    const struct net_fault *faults = net_faults(&n);
+    int64_t deadline_s = json_int64_or(binding(r), "spec.rollout.progressDeadlineSeconds", 600);
+    for (int i = 0; i < n; i++)
+        if (faults[i].hit && faults[i].by >= deadline_s)
+            return true;
+    return false;
+}
+
+static int64_t bound_ms(const struct run *r) {
+    int64_t soak_s = json_int64_or(binding(r), "spec.nodeRole.soakSeconds", 300);
+    return BENCH_SETTLES_MS + GOAL_HOLDS_MS + soak_s * 1000 + (int64_t)r->o->nodes * BENCH_NODE_MS;
+}
+
+/* Then only they know how long it takes. */
+static bool others_act(const struct run *r) {
+    return r->o->on_phase || (r->o->story && r->o->story->nsteps > 0);
+}
+
+/* L2, L4: within ten minutes, the soak and the rollout, from when the last trouble is over. */
 static bool run_until(struct run *r, bool (*goal)(const struct run *r), const char *what) {
-    int64_t end = virtual_now_ms() + BENCH_VIRTUAL_MAX_MS, look = 0, since = -1;
-    while (virtual_now_ms() < end) {
+    int64_t max_ms = r->o->goal_max_ms ? r->o->goal_max_ms : BENCH_VIRTUAL_MAX_MS;
+    int64_t begun = virtual_now_ms(), bound = others_act(r) ? max_ms : bound_ms(r), end = begun + max_ms, look = 0,
+            since = -1;
+    while (virtual_now_ms() < end && virtual_now_ms() < trouble_is_over_ms(begun) + bound +
+                                                            (one_outlasts_the_deadline(r) ? BENCH_TRIES_AGAIN_MS : 0)) {
         virtual_loop_step(end);
         end_lost(r);
-        if (sim_checker_violations(r->checker) || !teller_look(r->teller))
+        if (objected(r) || !teller_look(r->teller))
             return judged(r);
         if (virtual_now_ms() < look)
             continue;
@@ -212,10 +309,10 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
             return true;
     }
     const json *ready = condition(r, "Ready"), *detached = condition(r, "NodeRoleDetached");
-    fail(r, "L2: not %s after an hour: Ready=%s %s: %s; NodeRoleDetached=%s %s", what,
-         str_or(json_str(ready, "status"), "?"), str_or(json_str(ready, "reason"), "?"),
-         str_or(json_str(ready, "message"), "?"), str_or(json_str(detached, "status"), "?"),
-         str_or(json_str(detached, "reason"), "?"));
+    fail(r, "%s: not %s after %lld s: Ready=%s %s: %s; NodeRoleDetached=%s %s", r->deleting ? "L4" : "L2", what,
+         (long long)(virtual_now_ms() - begun) / 1000, str_or(json_str(ready, "status"), "?"),
+         str_or(json_str(ready, "reason"), "?"), str_or(json_str(ready, "message"), "?"),
+         str_or(json_str(detached, "status"), "?"), str_or(json_str(detached, "reason"), "?"));
     return false;
 }
 
@@ -248,13 +345,43 @@ static bool rest(struct run *r, const char *when) {
     int64_t looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster");
     int before = net_writes(NULL), hit = faults_hit();
     while (virtual_loop_step(end))
-        if (one_is_lost(r) || sim_checker_violations(r->checker))
+        if (one_is_lost(r) || objected(r))
             break;
     looks = sim_aws_count(sim_world_aws(r->world), "eks:DescribeCluster") - looks;
     if (faults_hit() > hit)
         return judged(r) && run_until(r, goal_ended, "where the scenario ends, again") && rest(r, when);
     judge_silence(r, before, looks, quiet, when);
     return judged(r) && !r->out->failure[0];
+}
+
+static void check_migrated(struct run *r) {
+    static struct sim_node_row rows[SIM_WORLD_NODES_MAX];
+    int n = sim_world_rows(r->world, rows, SIM_WORLD_NODES_MAX);
+    for (int i = 0; i < n; i++)
+        if (rows[i].identity != SIM_POD_OWN_ROLE || !rows[i].ready || !rows[i].permitted)
+            fail(r, "L1: node %s is not migrated", rows[i].name);
+    if (has_cni_policy(r, "eks-node") || (r->o->nodes > 2 && has_cni_policy(r, "eks-node-memory")))
+        fail(r, "L1: a node role still has the policy");
+}
+
+static void check_restored(struct run *r) {
+    static struct sim_node_row rows[SIM_WORLD_NODES_MAX];
+    int n = sim_world_rows(r->world, rows, SIM_WORLD_NODES_MAX);
+    for (int i = 0; i < n; i++)
+        if (rows[i].identity != SIM_POD_NODE_ROLE || !rows[i].ready || !rows[i].permitted)
+            fail(r, "S15: node %s is not back on its node role", rows[i].name);
+    if (!has_cni_policy(r, "eks-node") || (r->o->nodes > 2 && !has_cni_policy(r, "eks-node-memory")))
+        fail(r, "S15: a node role lacks its policy");
+    int roles = count_of(r, "ListRoles", "Roles") - 2 - r->o->foreign_roles;
+    if (roles > 0)
+        fail(r, "S15: a role of ours is left");
+    if (roles < 0)
+        fail(r, "S5: a role of somebody else is gone");
+    int providers = count_of(r, "ListOpenIDConnectProviders", "OpenIDConnectProviderList") - r->o->foreign_provider;
+    if (providers > 0)
+        fail(r, "S15: the provider is left");
+    if (providers < 0)
+        fail(r, "S5: the provider of somebody else is gone");
 }
 
 /* --- one run --- */
@@ -413,8 +540,8 @@ static void make_world(struct run *r) {
                                   .seed = o->seed,
                                   .nodes = o->nodes,
                                   .enforcement_lag_ms = o->enforcement_lag_ms,
-                                  .pod_start_ms = o->pod_start_ms,
-                                  .webhook_lag_ms = o->webhook_lag_ms,
+                                  .pod_start_ms = o->pod_start_ms ? o->pod_start_ms : POD_START_MS,
+                                  .webhook_lag_ms = o->webhook_lag_ms ? o->webhook_lag_ms : WEBHOOK_LAG_MS,
                                   .webhook_misses = o->webhook_misses,
                                   .foreign_consumer = o->foreign_consumer,
                                   .ipv6 = o->ipv6,
@@ -439,8 +566,10 @@ static void make_world(struct run *r) {
                             .delay_max_ms = o->delay_max_ms,
                             .crash = crash,
                             .before = on_write,
-                            .arg = r};
+                            .arg = r,
+                            .tap = o->oracles ? oracle_tap : NULL};
     net_begin(&n);
+    oracle_begin(o->oracles ? r->world : NULL, o, r->replicas[0].state);
     teller_begin(r->teller, r->checker);
     for (int i = 0; i < o->nfaults; i++)
         net_add_fault(o->faults[i].kind, o->faults[i].at, o->faults[i].by);
@@ -461,7 +590,8 @@ static void measure(struct run *r) {
     for (int i = 0; i < out->writes; i++) {
         buf_printf(&text, "%s\n", lines[i]);
         if (r->o->trace)
-            printf("  %3d %s%s\n", i + 1, lines[i], i + 1 == out->migration_writes ? "   <- migrated" : "");
+            printf("  %3d %7.1f s  %s%s\n", i + 1, (double)net_write_ms(i) / 1000, lines[i],
+                   i + 1 == out->migration_writes ? "   <- migrated" : "");
     }
     if (r->o->trace)
         printf("  %lld calls in %lld s of virtual time, %d operators\n", (long long)out->calls,
@@ -477,26 +607,84 @@ static void measure(struct run *r) {
         out->faults_met = out->faults_met && faults[i].hit;
 }
 
-static void delete_binding(struct run *r) {
+/* Whoever deletes, or changes things by hand, does not ask how far the operator is. */
+static bool run_for_a_while(struct run *r, int64_t ms) {
+    int64_t end = virtual_now_ms() + ms;
+    while (virtual_loop_step(end)) {
+        end_lost(r);
+        if (objected(r))
+            return judged(r);
+    }
+    return judged(r);
+}
+
+static bool delete_binding(struct run *r) {
     r->deleting = true;
     kube_call(r, "DELETE", "/apis/cniiam.dev/v1alpha1/cniiambindings/aws-node", "");
     teller_delete(r->teller);
-    if (!run_until(r, goal_gone, "gone"))
+    return run_until(r, goal_gone, "gone") && judged(r);
+}
+
+/* --- a scenario of a file --- */
+
+static bool story_ends(struct run *r) {
+    if (!run_until(r, goal_ended, "where the scenario ends"))
+        return false;
+    teller_check_end(r->teller);
+    if (!judged(r))
+        return false;
+    r->out->migration_writes = net_writes(NULL);
+    return rest(r, "at its end") && teller_story(r->teller)->deletion != STORY_DELETION_NONE && binding(r);
+}
+
+static void follow_the_story(struct run *r) {
+    if (!(r->o->delete_after_ms ? run_for_a_while(r, r->o->delete_after_ms) : story_ends(r)) || !delete_binding(r))
         return;
     teller_check_deletion(r->teller);
     judged(r);
 }
 
+/* --- a planted bug's world, in which hands of others are at work (mutants.h) --- */
+
+static bool migrate(struct run *r) {
+    if (r->o->held_ms) /* a binding that is held back: nothing happens for a while, and that is all */
+        return run_for_a_while(r, r->o->held_ms);
+    if (!run_until(r, goal_migrated, "migrated"))
+        return false;
+    check_migrated(r);
+    return judged(r) && !r->out->failure[0];
+}
+
+static bool migrate_and_rest(struct run *r) {
+    if (!migrate(r))
+        return false;
+    r->out->migration_writes = net_writes(NULL);
+    enter(r, BENCH_MIGRATED);
+    if (r->o->rest_ms < 0)
+        return run_for_a_while(r, -r->o->rest_ms);
+    return r->o->held_ms || rest(r, "after the migration");
+}
+
+static void follow_the_hands(struct run *r) {
+    if (!migrate_and_rest(r))
+        return;
+    enter(r, BENCH_DELETED);
+    if (!delete_binding(r))
+        return;
+    if (!r->o->stays_migrated)
+        check_restored(r);
+    oracle_end();
+    judged(r);
+}
+
 static void phases(struct run *r) {
     apply_binding(r);
-    if (r->out->failure[0] || !run_until(r, goal_ended, "where the scenario ends"))
+    if (r->out->failure[0])
         return;
-    teller_check_end(r->teller);
-    if (!judged(r))
-        return;
-    r->out->migration_writes = net_writes(NULL);
-    if (rest(r, "at its end") && teller_story(r->teller)->deletion != STORY_DELETION_NONE && binding(r))
-        delete_binding(r);
+    if (r->o->oracles)
+        follow_the_hands(r);
+    else
+        follow_the_story(r);
 }
 
 void bench_run(const struct bench_options *o, struct bench_result *out) {
@@ -511,6 +699,7 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     prepare_environment(r);
     virtual_loop_begin();
     make_world(r);
+    enter(r, BENCH_MADE);
     start_replicas(r);
     phases(r);
     check_files(r);

@@ -7,7 +7,7 @@
  * replicas one leads and the other waits for the Lease.
  *
  * Ownership: the result is a value.   Errors: a run that does not get where it should says so in `failure`.
- * Bounds: BENCH_VIRTUAL_MAX_MS of virtual time a phase.
+ * Bounds: BENCH_VIRTUAL_MAX_MS of virtual time a phase, and L2's.
  */
 #ifndef CNI_IAM_BENCH_RUN_H
 #define CNI_IAM_BENCH_RUN_H
@@ -15,9 +15,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "simulator/checker.h"
 #include "simulator/virtual/net.h"
 
 #define BENCH_VIRTUAL_MAX_MS (60 * 60 * 1000)
+#define BENCH_TRIES_AGAIN_MS (11 * 60 * 1000) /* after a rollback */
+#define BENCH_SETTLES_MS (10 * 60 * 1000) /* L2: and the soak, and BENCH_NODE_MS for each node, after the last fault */
+#define BENCH_NODE_MS 15000
 
 struct bench_fault {
     enum net_fault_kind kind;
@@ -34,6 +38,15 @@ struct bench_moment {
 };
 typedef bool (*bench_branch_fn)(void *arg, const struct bench_moment *m, struct bench_fault *fault);
 
+/* Where somebody else's hands may change the world. */
+enum bench_phase { BENCH_MADE, BENCH_MIGRATED, BENCH_DELETED };
+struct bench_stage {
+    struct sim_world *world;
+    struct sim_checker *checker;
+    bool (*is_running)(void *arg);
+    void (*stop_operator)(void *arg); /* as SIGTERM does; another starts when it is gone */
+    void *arg;
+};
 struct story;
 
 struct bench_options {
@@ -46,14 +59,28 @@ struct bench_options {
     bool on_delete, ipv6, foreign_consumer;
     bool operator_role; /* the operator is a role that others can deny things to, not root */
     int webhook_misses;
-    int64_t enforcement_lag_ms, delay_max_ms, pod_start_ms, webhook_lag_ms;
-    int64_t rest_ms; /* between migration and deletion; 0: four looks at AWS, what was waited for before included */
+    int64_t enforcement_lag_ms, delay_max_ms;
+    int64_t pod_start_ms, webhook_lag_ms; /* 0: three seconds, half a second */
+    /* Between migration and deletion; 0: four looks at AWS, what was waited for before included; < 0: no rest is expected. */
+    int64_t rest_ms;
+    /* The binding is deleted that long after it was applied, wherever things stand; 0: at the scenario's end. */
+    int64_t delete_after_ms;
     const struct bench_fault *faults;
     int nfaults;
     bool drawn;             /* all of this comes from the seed */
     bench_branch_fn branch; /* NULL: one run, one process */
     void *branch_arg;
     bool trace; /* writes to standard output */
+
+    /* For mutants (bench/mutants.h). */
+    bool oracles;                                                         /* bench/oracle.h looks on */
+    void (*on_phase)(const struct bench_stage *s, enum bench_phase when); /* NULL: nobody else is there */
+    const char *keep;       /* words of calls that nobody may make: what belongs to others; '|' between them */
+    const char *kept_trust; /* a word that no trust policy may lose */
+    int64_t held_ms;        /* > 0: this binding never gets as far as a detachment; so long is waited to see it */
+    int64_t goal_max_ms;    /* for the migration, and for the deletion; 0: BENCH_VIRTUAL_MAX_MS */
+    int foreign_roles;      /* that others have besides the two node roles */
+    bool foreign_provider, stays_migrated; /* the last: deletion gives nothing back */
 };
 
 struct bench_result {

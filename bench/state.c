@@ -83,6 +83,10 @@ void bench_state_read(const struct bench_state *s, void (*each)(void *arg, const
     }
 }
 
+void bench_state_forget(struct bench_state *s) {
+    remove_files(s);
+}
+
 const char *bench_state_directory(const struct bench_state *s) {
     return s->dir;
 }

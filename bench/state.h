@@ -17,6 +17,7 @@ struct bench_state *bench_state_new(int replica);
 void bench_state_free(struct bench_state *s);
 void bench_state_open(struct bench_state *s); /* an operator starts */
 void bench_state_close(struct bench_state *s);
+void bench_state_forget(struct bench_state *s); /* the file is gone; while it is closed */
 /* Valid from open to close, in the process that opened it and after bench_state_take_copy. */
 struct store bench_state_port(struct bench_state *s);
 /* In a process that was forked while the state was open, or not. */

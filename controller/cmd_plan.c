@@ -3,36 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/binding_file.h"
 #include "controller/collect.h"
 #include "controller/commands.h"
 #include "controller/connect.h"
-#include "platform/base/buf.h"
-#include "platform/k8s/yaml.h"
-
-#define FILE_MAX ((size_t)1024 * 1024)
-
-static bool read_file(const char *path, struct buf *out, struct error *err) {
-    FILE *f = str_eq(path, "-") ? stdin : fopen(path, "r");
-    char piece[8192];
-    size_t n;
-    if (!f)
-        return error_set(err, ERR_IO, "%s can not be opened", path);
-    while ((n = fread(piece, 1, sizeof piece, f)) > 0 && buf_append(out, piece, n))
-        ;
-    bool failed = ferror(f) != 0;
-    if (f != stdin)
-        fclose(f);
-    if (out->overflow)
-        return error_set(err, ERR_TOO_LARGE, "%s is larger than %zu bytes", path, FILE_MAX);
-    return !failed || error_set(err, ERR_IO, "%s can not be read", path);
-}
-
-static const json *find_binding(const json *documents) {
-    for (const json *d = json_first(documents); d; d = d->next)
-        if (str_eq(json_str(d, "kind"), CIB_KIND))
-            return d;
-    return NULL;
-}
 
 /* The object of the cluster with this spec; one that is not there yet gets an identity of its own. Mode Plan: nothing may act. */
 static struct cib_binding *binding_to_plan(const json *wanted, const json *lists, struct error *err) {
@@ -152,28 +126,20 @@ static int plan(struct connection *c, const struct options *o, const json *wante
 
 int command_plan(const struct options *o) {
     struct error err;
-    struct buf text;
     struct connection c;
     if (str_empty(o->file)) {
         fprintf(stderr, "cni-iam plan: which binding? write: cni-iam plan -f binding.yaml (- reads standard input)\n");
         return 1;
     }
-    buf_init(&text, FILE_MAX);
-    json *documents = read_file(o->file, &text, &err) ? yaml_parse_all(buf_str(&text), text.n, &err) : NULL;
-    buf_done(&text);
-    const json *wanted = documents ? find_binding(documents) : NULL;
-    int status = 1;
-    if (!documents)
-        fprintf(stderr, "cni-iam plan: %s: %s\n", o->file, err.message);
-    else if (!wanted)
-        fprintf(stderr, "cni-iam plan: %s holds no CniIamBinding\n", o->file);
-    else if (!connection_open(&c, &(struct connection_options){.options = o, .component = "plan"}, &err))
+    json *wanted = binding_file_read(o->file, &err);
+    if (!wanted || !connection_open(&c, &(struct connection_options){.options = o, .component = "plan"}, &err)) {
         fprintf(stderr, "cni-iam plan: %s\n", err.message);
-    else {
-        error_clear(&err);
-        status = plan(&c, o, wanted, &err);
-        connection_close(&c);
+        json_free(wanted);
+        return 1;
     }
-    json_free(documents);
+    error_clear(&err);
+    int status = plan(&c, o, wanted, &err);
+    connection_close(&c);
+    json_free(wanted);
     return status;
 }

@@ -6,6 +6,7 @@
 
 #include "controller/decision_log.h"
 #include "platform/base/log.h"
+#include "platform/base/mutant.h"
 #include "platform/base/str.h"
 #include "platform/base/strmap.h"
 
@@ -18,7 +19,8 @@ struct memory {
     const struct effect *last_effect; /* that failed; NULL: none */
     struct error last_error;
     int last_failures;
-    int told_failures; /* of these the status has told */
+    int told_failures;          /* of these the status has told */
+    int64_t not_before_boot_ms; /* the server asked not to be sent last_effect earlier; 0: it did not */
 };
 
 struct reading {
@@ -63,6 +65,7 @@ static void memory_free(void *value) {
 static void forget_failure(struct memory *m) {
     m->last_effect = NULL;
     m->last_failures = m->told_failures = 0;
+    m->not_before_boot_ms = 0;
 }
 
 static void remember_failure(struct memory *m, const struct effect *e, const struct error *err) {
@@ -78,6 +81,16 @@ static void remember_failure(struct memory *m, const struct effect *e, const str
         m->told_failures = 0;
 }
 
+/* What an earlier process saw, as if it were seen now: S11 says what that is worth. */
+static void trust_stored(void *arg, const char *key, int64_t wall_ms, const char *json_text) {
+    struct driver *d = arg;
+    struct error err;
+    (void)wall_ms;
+    json *value = json_parse(json_text, strlen(json_text), &err);
+    if (value)
+        observations_put(d->observations, key, value, NULL, d->o.clock.boot_ms(d->o.clock.ctx));
+}
+
 static struct memory *memory_of(struct driver *d, const char *name, const char *uid) {
     struct memory *m = strmap_get(d->memories, name);
     if (m && str_eq(m->uid, uid))
@@ -86,6 +99,8 @@ static struct memory *memory_of(struct driver *d, const char *name, const char *
     /* Whether the job applies at all is asked anew, not read off answers that another binding's passes left behind. */
     observations_free(d->observations);
     d->observations = observations_new();
+    if (MUTANT(state_file_is_trusted) && d->o.store)
+        d->o.store->observation_each(d->o.store->ctx, trust_stored, d);
     if (strmap_count(d->memories) >= DRIVER_BINDINGS_MAX)
         return NULL;
     m = calloc(1, sizeof *m);
@@ -128,7 +143,7 @@ static void end_pass(struct driver *d) {
 /* err NULL: a failure of ours. */
 static void pass_failed(struct driver *d, const struct error *err) {
     d->stats.failed++;
-    if (err && err->retry_after_ms > 0)
+    if (err && err->retry_after_ms > 0 && !MUTANT(retry_after_is_ignored))
         work_queue_add_after(d->o.queue, d->key, err->retry_after_ms);
     else
         work_queue_add_rate_limited(d->o.queue, d->key);
@@ -221,6 +236,8 @@ static void step_failed(struct driver *d, const struct step *s, const struct err
     }
     d->stats.step_failures++;
     remember_failure(d->memory, s->effect, err);
+    int64_t asked = err->retry_after_ms < DRIVER_RETRY_AFTER_MAX_MS ? err->retry_after_ms : DRIVER_RETRY_AFTER_MAX_MS;
+    d->memory->not_before_boot_ms = asked > 0 && !MUTANT(retry_after_is_ignored) ? boot(d) + asked : 0;
     pass_failed(d, err);
 }
 
@@ -244,6 +261,10 @@ static void on_step(void *arg, struct effect_result *r) {
                                      .request_id = str_or(r->request_id, ""),
                                      .took_ms = boot(d) - d->sent_ms};
     d->ticket = 0;
+    if (MUTANT(lost_answer_is_success) && error_is_ambiguous(r->error.code))
+        error_clear(&r->error);
+    if (MUTANT(no_such_entity_is_success) && r->error.code == ERR_NOT_FOUND)
+        error_clear(&r->error);
     audit(d, &record);
     decision_log(&record, d->arena);
     observations_absorb(d->observations, s->effect, r->value, &r->error, boot(d));
@@ -264,8 +285,18 @@ static bool forbidden(struct driver *d, const struct step *s) {
     return true;
 }
 
+/* News wake a pass early; the step that the server does not want yet waits all the same, any other goes. */
+static int64_t left_to_wait_ms(const struct driver *d, const struct step *s) {
+    const struct memory *m = d->memory;
+    int64_t left = m->not_before_boot_ms - boot(d);
+    bool same =
+        left > 0 && m->last_effect && str_eq(effect_key(m->last_effect, d->arena), effect_key(s->effect, d->arena));
+    return same ? left : 0;
+}
+
 static void act(struct driver *d) {
     const struct step *s = step_of(d);
+    int64_t left_ms = s ? left_to_wait_ms(d, s) : 0;
     if (!s) {
         forget_failure(d->memory);
         pass_quiet(d);
@@ -273,6 +304,8 @@ static void act(struct driver *d) {
         pass_failed(d, NULL);
     } else if (fenced(d)) {
         pass_put_off(d, DRIVER_FENCED_MS);
+    } else if (left_ms > 0) {
+        pass_put_off(d, left_ms);
     } else {
         open_intent(d, s);
         d->sent_ms = boot(d);
@@ -320,7 +353,7 @@ static void on_status(void *arg, struct effect_result *r) {
 
 static bool status_differs(struct driver *d) {
     json *now = cib_status_encode(&d->world.binding->status), *next = cib_status_encode(&d->decision->status);
-    bool differs = !json_equal(now, next);
+    bool differs = !json_equal(now, next) || MUTANT(status_with_every_pass);
     json_free(now);
     json_free(next);
     return differs;
@@ -328,7 +361,7 @@ static bool status_differs(struct driver *d) {
 
 static bool status_is_due(struct driver *d) {
     const struct step *s = step_of(d);
-    if (is_destructive(s) && s->external)
+    if (is_destructive(s) && s->external && !MUTANT(intent_is_not_announced))
         return true; /* S6b: the swap is the proof, not the text */
     if (!status_differs(d))
         return false;
@@ -350,7 +383,8 @@ static void write_status(struct driver *d) {
         pass_put_off(d, DRIVER_FENCED_MS);
         return;
     }
-    const char *seen = is_destructive(step_of(d)) ? b->resource_version : NULL;
+    bool swap = is_destructive(step_of(d)) && !MUTANT(intent_without_compare_and_swap);
+    const char *seen = swap ? b->resource_version : NULL;
     json *document = cib_status_apply_document(b, &d->decision->status, seen);
     struct effect *e = effect_new(d->arena, EFFECT_K8S_APPLY_STATUS, "resource", CIB_RESOURCE, "name", b->name,
                                   "fieldManager", FIELD_MANAGER, "force", "true", NULL);
@@ -506,7 +540,7 @@ static void begin_pass(struct driver *d, const char *key) {
     memset(&d->world, 0, sizeof d->world);
     d->round = 0;
     d->intent = 0;
-    if (d->o.ready && !d->o.ready(d->o.arg, key)) {
+    if (d->o.ready && !d->o.ready(d->o.arg, key) && !MUTANT(own_writes_are_not_awaited)) {
         d->stats.stale_skips++;
         pass_put_off(d, DRIVER_NOT_READY_MS);
         return;

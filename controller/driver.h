@@ -20,6 +20,8 @@
  * A write whose outcome is unknown, ours or that of an earlier leader, may still commit for as long as its signature is
  * good: for DRIVER_UNSETTLED_MS AWS is looked at every DRIVER_UNSETTLED_AUDIT_MS at least (S6c).
  *
+ * A step that a server refused with a time to come back is not sent again before it, whatever news wake a pass earlier.
+ *
  * A status that the server refuses for good must not keep the guard from giving permissions back: a step of G8 that
  * takes nothing away is then done all the same.
  *
@@ -46,7 +48,8 @@
 #define DRIVER_PATIENCE_DOUBLINGS 3 /* in a row: at most 24 s, longer than a read may take */
 #define DRIVER_NOT_READY_MS 100     /* our write was not seen yet; its event wakes us earlier */
 #define DRIVER_FENCED_MS 250
-#define DRIVER_REFUSED_MS 60000 /* a binding beyond DRIVER_BINDINGS_MAX */
+#define DRIVER_RETRY_AFTER_MAX_MS 60000 /* however long a server asks: something else may have to go on (S1') */
+#define DRIVER_REFUSED_MS 60000         /* a binding beyond DRIVER_BINDINGS_MAX */
 #define DRIVER_UNSETTLED_MS (15 * 60 * 1000)
 #define DRIVER_UNSETTLED_AUDIT_MS 30000
 

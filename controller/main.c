@@ -17,6 +17,12 @@ static const struct subcommand {
      "print the steps that a binding would take; exits 2 when there are any, 0 when there are none, 1 on error"},
     {"approve", COMMAND_APPROVE, command_approve, "cni-iam approve NAME [flags]",
      "approve the detachment that the binding's status shows"},
+    {"snapshot", COMMAND_SNAPSHOT, command_snapshot, "cni-iam snapshot [-f FILE] [-o FILE] [flags]",
+     "read cluster and account into a file for a rehearsal; writes nothing else, and no secret is in it"},
+    {"rehearse", COMMAND_REHEARSE, command_rehearse, "cni-iam rehearse [-f FILE] [--snapshot FILE] [flags]",
+     "run the migration in a copy of cluster and account, in memory; exits 0 if it would get there, 2 if something "
+     "would "
+     "go wrong, 1 on error"},
     {"demo", COMMAND_DEMO, command_demo, "cni-iam demo [flags]",
      "show a migration in a simulated cluster and account, on loopback; needs neither"},
 };

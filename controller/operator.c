@@ -9,6 +9,7 @@
 #include "controller/leader.h"
 #include "controller/preflight.h"
 #include "platform/base/log.h"
+#include "platform/base/mutant.h"
 #include "platform/base/random.h"
 #include "platform/k8s/k8s_watch.h"
 
@@ -362,7 +363,7 @@ static void leave(void *arg) {
 static void wait_for_driver(void *arg) {
     struct cni_operator *op = arg;
     op->timer = 0;
-    if (driver_idle(op->driver)) {
+    if (driver_idle(op->driver) || MUTANT(release_before_workers_stop)) {
         if (op->leader)
             leader_release(op->leader, leave, op);
         else

@@ -15,16 +15,17 @@ struct flag {
     const char *value_name, *help;
 };
 
-#define ALL (COMMAND_CONTROLLER | COMMAND_PLAN | COMMAND_APPROVE)
+#define READERS (COMMAND_PLAN | COMMAND_SNAPSHOT | COMMAND_REHEARSE)
+#define ALL (COMMAND_CONTROLLER | READERS | COMMAND_APPROVE)
 #define AT(member) offsetof(struct options, member)
 
 static const struct flag flags[] = {
     {"kubeconfig", TEXT, AT(kubeconfig), ALL, "FILE",
      "kubeconfig (default: $KUBECONFIG, inside a cluster its own, ~/.kube/config)"},
     {"context", TEXT, AT(context), ALL, "NAME", "context of the kubeconfig"},
-    {"cluster-name", TEXT, AT(cluster_name), COMMAND_CONTROLLER | COMMAND_PLAN, "NAME",
+    {"cluster-name", TEXT, AT(cluster_name), COMMAND_CONTROLLER | READERS, "NAME",
      "EKS cluster, for bindings that do not say"},
-    {"region", TEXT, AT(region), COMMAND_CONTROLLER | COMMAND_PLAN, "REGION", "its region (default: AWS_REGION)"},
+    {"region", TEXT, AT(region), COMMAND_CONTROLLER | READERS, "REGION", "its region (default: AWS_REGION)"},
     {"leader-elect", SWITCH, AT(leader_elect), COMMAND_CONTROLLER, "true|false",
      "work only while holding a Lease (default true)"},
     {"leader-election-namespace", TEXT, AT(leader_election_namespace), COMMAND_CONTROLLER, "NS",
@@ -40,15 +41,27 @@ static const struct flag flags[] = {
      "/healthz and /readyz (default 0: off)"},
     {"state-file", TEXT, AT(state_file), COMMAND_CONTROLLER, "FILE",
      "sqlite cache and journal (default: $XDG_STATE_HOME/cni-iam/state.db or /var/lib/cni-iam/state.db)"},
-    {"allowed-policy-arns", LIST, AT(allowed_policy_arns), COMMAND_CONTROLLER | COMMAND_PLAN, "ARN,...",
+    {"allowed-policy-arns", LIST, AT(allowed_policy_arns), COMMAND_CONTROLLER | COMMAND_PLAN | COMMAND_REHEARSE,
+     "ARN,...",
      "policies that may be attached or detached (default: the managed CNI policy and the IPv6 policy made here)"},
-    {"role-path", TEXT, AT(role_path), COMMAND_CONTROLLER | COMMAND_PLAN, "PATH",
+    {"role-path", TEXT, AT(role_path), COMMAND_CONTROLLER | READERS, "PATH",
      "IAM path below which roles may be (default /)"},
     {"log-level", LEVEL, AT(log_level), ALL, "LEVEL",
-     "debug, info, warn, error (default info; plan and approve: warn)"},
-    {"log-format", FORMAT, AT(log_format), ALL, "FORMAT", "json or text (default json; plan and approve: text)"},
-    {"filename", TEXT, AT(file), COMMAND_PLAN, "FILE",
-     "binding to plan, YAML or JSON; - reads standard input (also -f)"},
+     "debug, info, warn, error (default info; rehearse: error; plan, snapshot and approve: warn)"},
+    {"log-format", FORMAT, AT(log_format), ALL, "FORMAT", "json or text (default json for the controller, else text)"},
+    {"filename", TEXT, AT(file), READERS, "FILE",
+     "the binding that is meant, YAML or JSON; - reads standard input (also -f)"},
+    {"output", TEXT, AT(output), COMMAND_SNAPSHOT, "FILE",
+     "where it is written, for its owner alone (also -o; default -: standard output)"},
+    {"output", TEXT, AT(output), COMMAND_REHEARSE, "text|json", "(also -o; default text)"},
+    {"snapshot", TEXT, AT(snapshot), COMMAND_REHEARSE, "FILE",
+     "what cni-iam snapshot wrote, in place of the cluster and the account"},
+    {"iam-lag", DURATION, AT(iam_lag_ms), COMMAND_REHEARSE, "DURATION",
+     "IAM enforces each change at most so much later (default 15s)"},
+    {"pod-start", DURATION, AT(pod_start_ms), COMMAND_REHEARSE, "DURATION",
+     "an aws-node pod is Ready so long after it was made (default 20s)"},
+    {"approve", SWITCH, AT(approve), COMMAND_REHEARSE, "true|false",
+     "approve in the rehearsal what it comes to wait for; else end there (default true)"},
     {"digest", TEXT, AT(digest), COMMAND_APPROVE, "DIGEST", "approve only if the plan still has this digest"},
     {"fast", SWITCH, AT(fast), COMMAND_DEMO, "true|false", "scale all waits down, and end at once (default false)"},
     {"seed", NUMBER, AT(seed), COMMAND_DEMO, "NUMBER",
@@ -151,10 +164,16 @@ static bool take_argument(const char *arg, int *i, int argc, const char *const *
         o->help = true;
         return true;
     }
-    if (str_eq(arg, "-f") && command == COMMAND_PLAN) {
+    if (str_eq(arg, "-f") && (command & READERS)) {
         if (*i + 1 >= argc)
             return error_set(err, ERR_INVALID, "-f needs a file, or - for standard input");
         o->file = argv[++*i];
+        return true;
+    }
+    if (str_eq(arg, "-o") && (command & (COMMAND_SNAPSHOT | COMMAND_REHEARSE))) {
+        if (*i + 1 >= argc)
+            return error_set(err, ERR_INVALID, "-o needs a value; see --help");
+        o->output = argv[++*i];
         return true;
     }
     if (str_has_prefix(arg, "--"))
@@ -195,7 +214,12 @@ bool options_parse(int argc, const char *const *argv, enum command command, cons
     o->metrics_bind_address = o->health_probe_bind_address = "0";
     o->role_path = "/";
     o->seed = 1;
-    o->log_level = command == COMMAND_CONTROLLER ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
+    o->approve = true;
+    o->iam_lag_ms = 15000;
+    o->pod_start_ms = 20000;
+    o->log_level = command == COMMAND_CONTROLLER ? LOG_LEVEL_INFO
+                   : command == COMMAND_REHEARSE ? LOG_LEVEL_ERROR
+                                                 : LOG_LEVEL_WARN;
     o->log_format = command == COMMAND_CONTROLLER ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
     if (!from_environment(o, command, env, a, err))
         return false;

@@ -18,7 +18,14 @@
 
 #define OPTIONS_VALUE_MAX 65536
 
-enum command { COMMAND_CONTROLLER = 1, COMMAND_PLAN = 2, COMMAND_APPROVE = 4, COMMAND_DEMO = 8 };
+enum command {
+    COMMAND_CONTROLLER = 1,
+    COMMAND_PLAN = 2,
+    COMMAND_APPROVE = 4,
+    COMMAND_DEMO = 8,
+    COMMAND_SNAPSHOT = 16,
+    COMMAND_REHEARSE = 32
+};
 
 struct options {
     const char *kubeconfig, *context;
@@ -33,10 +40,15 @@ struct options {
     const char *role_path;
     enum log_level log_level;
     enum log_format log_format;
-    /* plan, approve */
+    /* plan, snapshot, rehearse, approve */
     const char *file;   /* -f; "-" is standard input */
     const char *digest; /* --digest */
     const char *name;   /* the operand */
+    /* snapshot, rehearse */
+    const char *output;   /* -o: of snapshot a file, of rehearse json or text */
+    const char *snapshot; /* rehearse: a file in place of the cluster */
+    int64_t iam_lag_ms, pod_start_ms;
+    bool approve;
     /* demo */
     bool fast, no_color, keep;
     int64_t seed;

@@ -5,6 +5,7 @@
 
 #include "platform/base/error.h"
 #include "platform/base/log.h"
+#include "platform/base/mutant.h"
 #include "platform/base/strmap.h"
 
 struct item {
@@ -196,6 +197,8 @@ void work_queue_add_rate_limited(struct work_queue *q, const char *key) {
     int64_t own = (int64_t)WORK_QUEUE_BASE_MS << shift, bucket = bucket_ms(q);
     if (own > WORK_QUEUE_CAP_MS)
         own = WORK_QUEUE_CAP_MS;
+    if (MUTANT(requeue_without_back_off))
+        own = bucket = 0;
     i->failures++;
     q->stats.retries++;
     work_queue_add_after(q, key, own > bucket ? own : bucket);

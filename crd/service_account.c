@@ -1,5 +1,6 @@
 /* service_account.c - kube-system/aws-node: the annotations that the identity webhook reads, and who owns them. */
 #include "crd/object_meta.h"
+#include "platform/base/mutant.h"
 
 #define ROLE_ARN "eks.amazonaws.com/role-arn"
 #define STS_REGIONAL "eks.amazonaws.com/sts-regional-endpoints"
@@ -19,6 +20,9 @@ struct service_account_view *service_account_decode(const json *o, struct error 
         return NULL;
     }
     v->role_arn = arena_strdup(a, object_annotation(o, ROLE_ARN));
+    if (MUTANT(annotation_keys_ignore_case))
+        v->role_arn =
+            arena_strdup(a, cJSON_GetStringValue(cJSON_GetObjectItem(json_path(o, "metadata.annotations"), ROLE_ARN)));
     v->audience = arena_strdup(a, object_annotation(o, "eks.amazonaws.com/audience"));
     v->sts_regional_endpoints = arena_strdup(a, object_annotation(o, STS_REGIONAL));
     v->token_expiration = arena_strdup(a, object_annotation(o, "eks.amazonaws.com/token-expiration"));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "platform/base/str.h"
 
 struct informer {
@@ -259,7 +260,7 @@ static void apply_event(struct informer *inf, const struct watch_event *e) {
     enum cache_change change;
 
     if (e->type == WATCH_EVENT_DELETED) {
-        change = cache_delete(inf->cache, &e->id);
+        change = MUTANT(tombstone_is_dropped) ? CACHE_STALE : cache_delete(inf->cache, &e->id);
         if (inf->deleted != NULL) {
             (void)strmap_set(inf->deleted, e->id.key, inf);
         }

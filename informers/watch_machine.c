@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "platform/base/str.h"
 
 void watch_machine_init(struct watch_machine *m, uint64_t seed, const char *remembered_rv) {
@@ -33,6 +34,9 @@ static void ask_page(struct watch_machine *m, int64_t now, struct watch_order *o
     if (first && not_older) {
         out->list.resource_version = m->floor;
         out->list.resource_version_match = "NotOlderThan";
+    }
+    if (first && MUTANT(list_at_version_zero)) {
+        out->list.resource_version = "0";
     }
     if (!first) {
         out->list.continue_token = m->continue_token;
@@ -84,6 +88,12 @@ static void wait_for(struct watch_machine *m, int64_t now, enum watch_io next, c
     int64_t asked = err != NULL ? err->retry_after_ms : 0;
     if (asked > WATCH_RETRY_AFTER_MAX_MS) {
         asked = WATCH_RETRY_AFTER_MAX_MS;
+    }
+    if (MUTANT(watch_retry_after_is_ignored)) {
+        asked = 0;
+    }
+    if (MUTANT(watch_without_back_off)) {
+        delay = 0;
     }
     m->state = WATCH_WAITING;
     m->next = next;
@@ -320,6 +330,10 @@ static void watch_ended(struct watch_machine *m, int64_t now, const struct error
         wait_for_list(m, now, true, err);
         break;
     case VERDICT_MOST_RECENT:
+        if (MUTANT(gone_is_fatal)) {
+            m->state = WATCH_STOPPED;
+            break;
+        }
         m->counters.gone++;
         m->gone_in_a_row++;
         if (m->gone_in_a_row > 1) { /* list, watch, 410, list ...: not in a hot loop */
@@ -390,10 +404,14 @@ static void event_came(struct watch_machine *m, int64_t now, const struct watch_
     case WATCH_EVENT_BOOKMARK:
         m->counters.bookmarks++;
         out->cache = WATCH_CACHE_PROGRESS;
-        moved_on(m, e->id.resource_version, out);
+        if (!MUTANT(bookmark_is_not_remembered)) {
+            moved_on(m, e->id.resource_version, out);
+        }
         break;
     case WATCH_EVENT_ERROR:
-        stop_watch(m, now, &e->error, out);
+        if (!MUTANT(error_event_is_ignored)) {
+            stop_watch(m, now, &e->error, out);
+        }
         break;
     case WATCH_EVENT_UNKNOWN:
         m->counters.unknown++;

@@ -1,6 +1,7 @@
 /* annotation.c - G4: the ServiceAccount names the role, and the webhook is seen to inject it, before any pod is touched. */
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "reconcilers/context.h"
 #include "reconcilers/guard_switch.h"
 
@@ -15,7 +16,8 @@ const struct effect *effect_annotate(struct ctx *c, const char *role_arn, const 
     json *meta = json_add_object(sa, "metadata");
     json_add_str(meta, "name", "aws-node");
     json_add_str(meta, "namespace", "kube-system");
-    json_add_str(meta, "uid", c->w->service_account->meta.uid);
+    if (!MUTANT(annotation_without_uid))
+        json_add_str(meta, "uid", c->w->service_account->meta.uid);
     json *annotations = json_add_object(meta, "annotations");
     json_add_str(annotations, ROLE_ARN_ANNOTATION, role_arn);
     json_add_str(annotations, STS_ANNOTATION, sts_regional);

@@ -1,4 +1,5 @@
 #include "reconcilers/context.h"
+#include "platform/base/mutant.h"
 
 #include <assert.h>
 #include <string.h>
@@ -24,6 +25,8 @@ static int64_t not_older_while_stalled(const struct ctx *c, int64_t age_ms) {
 
 int64_t ctx_audit_age(const struct ctx *c) {
     /* A proof that fails says that something known is no longer so: it is looked for at once, not with the next audit. */
+    if (MUTANT(aws_is_asked_with_every_pass))
+        return 0;
     if (c->live || c->p->repair_since_boot_ms || c->p->failing_since_boot_ms)
         return LIVE_MAX_AGE_MS;
     return not_older_while_stalled(c, c->w->config->aws_audit_interval_ms);

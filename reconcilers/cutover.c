@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "reconcilers/context.h"
 #include "reconcilers/guard_switch.h"
 
@@ -41,7 +42,7 @@ static void copy_facts(struct ctx *c) {
     struct cib_status *s = c->s;
     size_t kept = 0;
     for (size_t i = 0; i < s->nnode_roles; i++)
-        if (fact_of(c, s->node_roles[i].arn) || s->node_roles[i].detached.n > 0)
+        if (fact_of(c, s->node_roles[i].arn) || (s->node_roles[i].detached.n > 0 && !MUTANT(owed_policy_is_forgotten)))
             s->node_roles[kept++] = s->node_roles[i];
     s->nnode_roles = kept;
     for (size_t i = 0; i < c->nroles; i++)
@@ -154,7 +155,7 @@ static bool live_pods_proven(struct ctx *c, size_t *count) {
         const char *why = p ? NULL : arena_printf(c->a, "a pod can not be read: %s", err.message);
         bool good = GUARD(live_pods_are_proven, p && pod_has_target(c, p, &why));
         pod_free(p);
-        if (!good)
+        if (!good && !MUTANT(pods_without_the_role_do_not_count))
             return ctx_wait(c, G7, REASON_PODS_UNPROVEN, POLL_MS, "live check: %s", why);
         ++*count;
     }
@@ -175,6 +176,8 @@ static bool live_nodes_covered(struct ctx *c, size_t pods) {
         nodes += n && !n->fargate && !n->hybrid && !n->automode && !n->windows;
         node_free(n);
     }
+    if (MUTANT(empty_list_is_consent) && nodes == 0)
+        return true;
     /* S14: an empty answer is no reason to take anything away. */
     if (!GUARD(every_node_has_a_pod, nodes > 0 && pods >= nodes && nodes == c->nnodes))
         return ctx_wait(c, G7, REASON_PODS_UNPROVEN, POLL_MS, "live check: %zu nodes, %zu proven pods", nodes, pods);
@@ -231,6 +234,8 @@ static bool may_be_asked(struct ctx *c) {
 static bool revalidate(struct ctx *c, struct node_role_fact **r) {
     const char *arn = (*r)->arn;
     size_t pods = 0;
+    if (MUTANT(cached_reads_before_the_detachment))
+        return true;
     c->live = true;
     bool good = plan_provider(c) && plan_role(c) && plan_permissions(c) && prove_role(c) && observe_node_roles(c, G7) &&
                 live_pods_proven(c, &pods) && live_nodes_covered(c, pods);
@@ -273,7 +278,7 @@ static void detach(struct ctx *c, const struct node_role_fact *r, const char *po
     if (!ctx_has_step(c) || !s)
         return;
     /* The prior state and the intent stand in status before the call goes out; the driver writes them by compare-and-swap. */
-    if (!strlist_has(&s->detached, policy))
+    if (!strlist_has(&s->detached, policy) && !MUTANT(prior_state_is_not_recorded))
         strlist_add(&s->detached, policy, c->a);
     s->probed_ms = c->w->now_wall_ms;
     s->intent = (struct cib_intent){.action = "Detach",

@@ -1,6 +1,7 @@
 /* desire.c - what the role is called, which policies it needs, and whether the spec may ask for that (S16). */
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "reconcilers/context.h"
 #include "reconcilers/guard_switch.h"
 
@@ -13,6 +14,9 @@ static bool desire_role_name(struct ctx *c) {
         return true;
     }
     c->role_name = spec->role.name ? spec->role.name : name_default_role(c->cluster_name, c->cluster_arn, c->a);
+    if (MUTANT(role_is_named_anew_when_creating_failed) && c->w->last_effect &&
+        c->w->last_effect->kind == EFFECT_IAM_CREATE_ROLE)
+        c->role_name = arena_printf(c->a, "%s-2", c->role_name);
     c->role_arn = arena_printf(c->a, "arn:%s:iam::%s:role%s%s", c->partition, c->account, c->role_path, c->role_name);
     return true;
 }

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "reconcilers/context.h"
 #include "reconcilers/guard_switch.h"
 #include "reconcilers/policy_document.h"
@@ -129,7 +130,7 @@ static bool detach_from_role(struct ctx *c, bool *others) {
         return ctx_read_failed(c, G8, e, &o->error);
     for (const json *it = json_first(json_array(o->value, "AttachedPolicies")); it; it = it->next) {
         const char *arn = json_str(it, "PolicyArn");
-        if (!strlist_has(&c->s->policies.arns, arn)) {
+        if (!strlist_has(&c->s->policies.arns, arn) && !MUTANT(foreign_policy_is_detached)) {
             *others = true;
             continue;
         }
@@ -176,7 +177,7 @@ static bool cleanup_role(struct ctx *c) {
     struct trust_want w = {.provider_arn = c->provider_arn, .issuer = c->issuer};
     if (!tags_are_ours(c, tags))
         return true; /* S5: not ours by its live tags: not touched */
-    if (str_eq(tag_value(tags, TAG_ADOPTED), "true"))
+    if (str_eq(tag_value(tags, TAG_ADOPTED), "true") && !MUTANT(adopted_role_is_deleted))
         return withdraw_statement(c, document);
     return cleanup_own_role(c, document, &w);
 }
@@ -262,7 +263,7 @@ static bool cleanup_provider(struct ctx *c) {
         return true;
     if (o->error.code)
         return ctx_read_failed(c, G8, e, &o->error);
-    if (!tags_are_ours(c, json_get(o->value, "Tags")))
+    if (!tags_are_ours(c, json_get(o->value, "Tags")) && !MUTANT(untagged_provider_is_deleted))
         return true;
     bool asked;
     const char *user = provider_user(c, &asked);
@@ -295,7 +296,7 @@ static bool let_go_early(struct ctx *c) {
         return let_go(c, "Abandoned", "abandoned as asked: nothing in AWS or the cluster was touched"), true;
     if (nothing_was_done(c))
         return let_go(c, "Released", "nothing had been changed: nothing to restore"), true;
-    if (c->spec->deletion_policy == CIB_DELETION_RETAIN)
+    if (c->spec->deletion_policy == CIB_DELETION_RETAIN && !MUTANT(retain_is_ignored))
         return let_go(c, REASON_RETAINED, "deletionPolicy Retain: role, annotation and detachment stay as they are"),
                true;
     if (c->s->prior.recorded && !c->s->prior.worked)
@@ -335,6 +336,7 @@ void plan_finalize(struct ctx *c) {
                             lacks));
         return;
     }
-    if (plan_restore(c, RESTORE_DELETE) && plan_cleanup(c) && !c->missing_reads)
+    if (plan_restore(c, RESTORE_DELETE) && (MUTANT(finalizer_goes_before_the_cleanup) || plan_cleanup(c)) &&
+        !c->missing_reads)
         let_go(c, "Restored", "aws-node is back on what it lived on before; what this binding made is removed");
 }

@@ -14,6 +14,7 @@
  */
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "reconcilers/context.h"
 #include "reconcilers/guard_switch.h"
 #include "reconcilers/policy_document.h"
@@ -58,7 +59,7 @@ static bool reattach_one(struct ctx *c, enum gate g, struct cib_node_role *r, co
 bool plan_reattach(struct ctx *c, enum gate g, const char *why) {
     if (GUARD(policies_are_back, !ctx_anything_detached(c)))
         return true;
-    for (size_t i = 0; i < c->s->nnode_roles; i++) {
+    for (size_t i = 0; i < (MUTANT(only_the_first_role_is_reattached) ? 1 : c->s->nnode_roles); i++) {
         struct cib_node_role *r = &c->s->node_roles[i];
         struct strlist owed = r->detached;
         for (size_t j = 0; j < owed.n; j++)

@@ -2,12 +2,14 @@
  * node_roles.c - who has the CNI's permissions by way of a node role: node -> EC2 instance -> instance profile -> role -> policies,
  * and back: role -> profiles -> instances, to find consumers that are no node of this cluster (S2).
  */
+#include <assert.h>
 #include <string.h>
 
 #include "reconcilers/context.h"
 #include "reconcilers/policy_document.h"
 
 #define INSTANCES_PER_CALL 200 /* values a filter may have */
+static_assert(INSTANCES_PER_CALL < EFFECT_ARGS_MAX, "the filter's name and all its values are arguments");
 
 static bool node_counts(const struct node_view *n) {
     return !n->fargate && !n->hybrid && !n->automode && !n->windows;

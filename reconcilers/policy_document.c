@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "platform/base/json.h"
+#include "platform/base/mutant.h"
 
 /* Statement is one object or a list of them; anything else is no policy, and must not be replaced as if it said nothing. */
 static bool statements_are_readable(const json *doc) {
@@ -65,10 +66,15 @@ static const json *member_nocase(const json *object, const char *key) {
     return NULL;
 }
 
+/* The operator that binds aud and sub. */
+static const char *equals_operator(void) {
+    return MUTANT(trust_by_string_like) ? "StringLike" : "StringEquals";
+}
+
 static bool conditions_are_exact(const json *condition, const struct trust_want *w, struct arena *a) {
     if (!json_is_object(condition) || member_count(condition) != 1)
         return false;
-    const json *equals = member_nocase(condition, "StringEquals");
+    const json *equals = member_nocase(condition, equals_operator());
     if (!json_is_object(equals) || member_count(equals) != 2)
         return false;
     const char *aud = arena_printf(a, "%s:aud", w->issuer), *sub = arena_printf(a, "%s:sub", w->issuer);
@@ -124,7 +130,7 @@ static json *our_statement(const struct trust_want *w, struct arena *a) {
     json_add_str(s, "Effect", "Allow");
     json_add_str(json_add_object(s, "Principal"), "Federated", w->provider_arn);
     json_add_str(s, "Action", "sts:AssumeRoleWithWebIdentity");
-    json *equals = json_add_object(json_add_object(s, "Condition"), "StringEquals");
+    json *equals = json_add_object(json_add_object(s, "Condition"), equals_operator());
     json_add_str(equals, arena_printf(a, "%s:aud", w->issuer), TRUST_AUDIENCE);
     json_add_str(equals, arena_printf(a, "%s:sub", w->issuer), TRUST_SUBJECT);
     return s;
@@ -177,7 +183,7 @@ char *trust_merge(const char *document, const struct trust_want *w, struct arena
     json *doc = parse(document);
     if (!doc)
         return NULL;
-    json *kept = foreign_statements(doc, w, a);
+    json *kept = MUTANT(foreign_statements_are_dropped) ? json_new_array() : foreign_statements(doc, w, a);
     json_push(kept, our_statement(w, a));
     json_add_item(doc, "Statement", kept);
     if (!json_str(doc, "Version"))

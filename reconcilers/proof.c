@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "reconcilers/context.h"
 #include "reconcilers/guard_switch.h"
 #include "reconcilers/policy_document.h"
@@ -61,6 +62,12 @@ static bool not_proven(struct ctx *c, const char *why) {
 static void count_success(struct ctx *c, const struct observation *o) {
     struct progress *p = c->p;
     p->failing_since_boot_ms = 0;
+    if (MUTANT(one_answer_is_three_proofs)) {
+        p->proofs = PROOFS_NEEDED;
+        p->proof_first_boot_ms = o->at_boot_ms - window_ms(c);
+        p->proof_last_boot_ms = o->at_boot_ms;
+        return;
+    }
     if (p->proofs > 0 && o->at_boot_ms - p->proof_last_boot_ms < PROOF_INTERVAL_MIN_MS / 2)
         return; /* the same answer seen again */
     if (p->proofs == 0)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "reconcilers/context.h"
 #include "reconcilers/guard_switch.h"
 
@@ -42,7 +43,8 @@ static void begin(struct ctx *c, const struct world *w, const struct progress *p
         memset(c->p, 0, sizeof *c->p);
         str_copy(c->p->binding_uid, sizeof c->p->binding_uid, c->b->uid);
     }
-    c->may_act = GUARD(mode_enforces, c->spec->mode == CIB_MODE_ENFORCE) && !c->spec->suspend;
+    c->may_act =
+        GUARD(mode_enforces, c->spec->mode == CIB_MODE_ENFORCE) && (!c->spec->suspend || MUTANT(suspend_is_ignored));
     /* Until the spec is read anew, the role is the one that the pods were given. */
     c->role_arn = str_or(c->s->rollout.role_arn, c->s->role.arn);
     c->role_name = c->s->role.name;
@@ -137,12 +139,12 @@ static bool know_the_cluster(struct ctx *c) {
 }
 
 static void pass_gates(struct ctx *c) {
-    if (!observe_node_roles(c, G2) || !plan_finalizer(c))
+    if (!observe_node_roles(c, G2) || (!MUTANT(finalizer_after_the_effects) && !plan_finalizer(c)))
         return;
     plan_provider(c);
     plan_role(c);
     plan_permissions(c);
-    if (c->missing_reads)
+    if (c->missing_reads || (MUTANT(finalizer_after_the_effects) && !plan_finalizer(c)))
         return;
     observe_pods(c); /* the role's ARN is known as IAM states it */
     prove_role(c);

@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "reconcilers/context.h"
 #include "reconcilers/guard_switch.h"
 
@@ -52,6 +53,8 @@ bool soak_reattached(struct ctx *c) {
     if (!policy_was_off(c))
         return true;
     struct progress *p = c->p;
+    if (p->restore_boot_ms <= 0 && MUTANT(soak_is_forgotten_by_a_restart))
+        return true;
     if (p->restore_boot_ms <= 0)
         p->restore_boot_ms = c->w->now_boot_ms; /* after a restart the wait starts anew */
     int64_t left = (int64_t)c->spec->node_role.soak_seconds * 1000 - (c->w->now_boot_ms - p->restore_boot_ms);
@@ -101,7 +104,7 @@ static bool new_pods_are_free(struct ctx *c) {
         return true;
     if (!dry_run_role(c, G4, POLL_MS, &role))
         return false;
-    if (!str_eq(role, c->role_arn))
+    if (!str_eq(role, c->role_arn) || MUTANT(restoring_does_not_await_the_webhook))
         return true;
     return ctx_wait(c, G4, REASON_RESTORING, POLL_MS, "waits until a dry-run pod is not injected with %s any more",
                     c->role_arn);

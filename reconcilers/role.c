@@ -1,6 +1,7 @@
 /* role.c - G2, first half: the role is ours or adopted, its trust is exact (S4), nothing of others is touched (S5). */
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "reconcilers/context.h"
 #include "reconcilers/guard_switch.h"
 #include "reconcilers/policy_document.h"
@@ -70,7 +71,8 @@ static bool plan_absent_role(struct ctx *c) {
 /* S5: tags are read live with the role; the binding's uid is not part of it, so a binding that was applied again owns its role. */
 static bool tags_say_ours(const struct ctx *c, const json *tags) {
     return str_eq(tag_value(tags, TAG_MANAGED_BY), TAG_MANAGED_BY_VALUE) &&
-           str_eq(tag_value(tags, TAG_CLUSTER), c->cluster_arn) && str_eq(tag_value(tags, TAG_BINDING), c->b->name);
+           (MUTANT(cluster_tag_is_not_compared) || str_eq(tag_value(tags, TAG_CLUSTER), c->cluster_arn)) &&
+           str_eq(tag_value(tags, TAG_BINDING), c->b->name);
 }
 
 static bool check_ownership(struct ctx *c, const json *role) {

@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "platform/base/mutant.h"
 #include "reconcilers/context.h"
 #include "reconcilers/guard_switch.h"
 
@@ -118,7 +119,7 @@ static bool start_canary(struct ctx *c) {
 
 static bool watch_canary(struct ctx *c) {
     int64_t now = c->w->now_boot_ms;
-    if (c->ntarget_ready < c->ntarget || !pods_fit(c)) {
+    if (!MUTANT(canary_need_not_be_ready) && (c->ntarget_ready < c->ntarget || !pods_fit(c))) {
         c->p->canary_ready_boot_ms = 0;
         if (overdue(c, (int)c->ntarget_ready))
             return fail(c, "the canary was not Ready within progressDeadlineSeconds");
@@ -128,7 +129,7 @@ static bool watch_canary(struct ctx *c) {
     if (c->p->canary_ready_boot_ms == 0)
         c->p->canary_ready_boot_ms = now;
     int64_t left = (int64_t)c->spec->rollout.settle_seconds * 1000 - (now - c->p->canary_ready_boot_ms);
-    if (left > 0)
+    if (left > 0 && !MUTANT(canary_does_not_settle))
         return ctx_wait(c, G5, REASON_CANARY, left, "the canary is Ready with the role; settles for %d s",
                         c->spec->rollout.settle_seconds);
     return true;
@@ -137,8 +138,10 @@ static bool watch_canary(struct ctx *c) {
 static bool restart_daemon_set(struct ctx *c) {
     if (!prove_again(c))
         return false;
+    const char *key =
+        MUTANT(restart_key_is_the_time) ? arena_printf(c->a, "%lld", (long long)c->w->now_wall_ms) : c->restart_key;
     struct step *step =
-        ctx_step(c, G5, effect_restart(c, c->restart_key), "the canary holds: all other pods follow",
+        ctx_step(c, G5, effect_restart(c, key), "the canary holds: all other pods follow",
                  "~ restart DaemonSet kube-system/aws-node (%s=%s)", CIB_ANNOTATION_RESTARTED_FOR, c->restart_key);
     c->s->rollout.restart_key = c->restart_key;
     c->p->progress_boot_ms = 0;
@@ -156,7 +159,7 @@ static bool follow_rollout(struct ctx *c) {
 
 /* Pods that the webhook missed, and all pods of an OnDelete DaemonSet. G4 has just seen a dry-run pod injected. */
 static bool recreate_stragglers(struct ctx *c) {
-    if (!pods_fit(c))
+    if (!pods_fit(c) && !MUTANT(missed_pods_go_all_at_once))
         return follow_rollout(c);
     if (!may_try_another(c, (int)c->ntarget))
         return webhook_misses(c);
@@ -210,7 +213,7 @@ bool plan_rollout(struct ctx *c) {
     bool restarted = ds->on_delete || str_eq(ds->restarted_for, c->restart_key);
     if (!restarted)
         return watch_canary(c) && restart_daemon_set(c);
-    if (!daemon_set_settled(c))
+    if (!daemon_set_settled(c) && !MUTANT(missed_pods_go_all_at_once))
         return follow_rollout(c);
     return recreate_stragglers(c);
 }

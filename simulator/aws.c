@@ -346,3 +346,7 @@ void sim_aws_add_node_role(struct sim_aws *a, const char *name, const char *cons
     free(p->role);
     p->role = sim_strdup(r->name);
 }
+
+void sim_aws_set_lag(struct sim_aws *a, int64_t enforcement_lag_ms) {
+    a->o.enforcement_lag_ms = enforcement_lag_ms;
+}

@@ -39,7 +39,7 @@ struct sim_aws_options {
     uint64_t seed;
     const char *account, *region, *cluster, *cluster_version; /* "111122223333", "us-west-2", "prod", "1.36" */
     const char *issuer;                                       /* "https://oidc.eks.…/id/…" */
-    bool ipv6;
+    bool ipv6, auto_mode;
     int64_t enforcement_lag_ms;
     /* true: the cluster signed this token and it has not expired. */
     bool (*verify_token)(void *arg, const char *token, struct sim_token_claims *out);
@@ -82,6 +82,11 @@ void sim_aws_terminate_instance(struct sim_aws *a, const char *instance_id);
 void sim_aws_set_addon(struct sim_aws *a, const char *addon_json); /* NULL: self-managed */
 void sim_aws_set_association(struct sim_aws *a,
                              const char *association_json); /* for kube-system/aws-node; NULL: none */
+/* A managed policy of this ARN, AWS' own or the account's, enforced at once; one that is there gets the document as its new
+ * default. false: no policy ARN, no policy document, or too many. */
+bool sim_aws_set_policy(struct sim_aws *a, const char *policy_arn, const char *document);
+/* From now on; what was changed before keeps its delay. */
+void sim_aws_set_lag(struct sim_aws *a, int64_t enforcement_lag_ms);
 /* From now on for so long every call of somebody with an access key is throttled. */
 void sim_aws_throttle(struct sim_aws *a, int64_t ms);
 /* A long-lived access key for a user or role; only what it says is checked, not its secret. */

@@ -208,6 +208,7 @@ struct sim_role *sim_role_by_arn(const struct sim_aws *a, const char *arn);     
 struct sim_role *sim_role_make(struct sim_aws *a, const char *name, const char *path); /* NULL: too many */
 json *sim_role_json(const struct sim_aws *a, const struct sim_role *r, bool whole);
 void sim_role_free(void *role);
+void sim_inline_free(void *policy);
 bool sim_role_attach_now(struct sim_aws *a, struct sim_role *r, const char *policy_arn);
 size_t sim_role_attached(const struct sim_role *r); /* stored */
 struct sim_history *sim_role_attachment(const struct sim_role *r, const char *policy_arn);

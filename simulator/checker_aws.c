@@ -102,7 +102,9 @@ static void judge_role(struct sim_checker *c, const struct call *k) {
         return;
     if (is_ours(c, r->tags) || may_adopt(c, k))
         return;
-    if (moves && detach_is_node_role(c, role) && str_has_suffix(call_param(k, "PolicyArn"), CHECKER_CNI_POLICY))
+    const char *policy = call_param(k, "PolicyArn");
+    bool is_node_role = detach_is_node_role(c, role) || detach_was_node_role(c, role, policy);
+    if (moves && is_node_role && str_has_suffix(policy, CHECKER_CNI_POLICY))
         return;
     violated(c, "S5: %s of role %s, which is not ours by its tags", k->action, role);
 }

@@ -34,6 +34,14 @@ void detach_heard(struct sim_checker *c, const struct call *k, int status) {
         policy_of(c, policy_key(k->a, role, policy))->probed_ms = checker_now(c);
 }
 
+/* Whose instances may all be gone by now. */
+bool detach_was_node_role(struct sim_checker *c, const char *role, const char *policy) {
+    struct arena *a = arena_new(0);
+    bool known = strmap_get(c->policies, policy_key(a, role, policy)) != NULL;
+    arena_free(a);
+    return known;
+}
+
 /* --- who lives on a role --- */
 
 bool detach_is_node_role(struct sim_checker *c, const char *role) {

@@ -108,6 +108,7 @@ struct sim_checker {
     int64_t generation, binding_generation;
 
     struct strmap *secrets;
+    unsigned char secret_filter[8192]; /* bits: beginnings of secrets */
     /* liveness */
     char refused[160];
     int refusals;
@@ -130,6 +131,7 @@ void nodes_forget(struct sim_checker *c); /* what the pods had: the next look is
 
 void detach_saw_write(struct sim_checker *c, const char *action, const char *line);
 bool detach_is_node_role(struct sim_checker *c, const char *role);
+bool detach_was_node_role(struct sim_checker *c, const char *role, const char *policy);
 void detach_judges(struct sim_checker *c, const struct call *k);
 void detach_heard(struct sim_checker *c, const struct call *k, int status);
 

@@ -136,6 +136,8 @@ void rollout_begins(struct sim_checker *c) {
     const json *ds = sim_kube_get(c->w->kube, "daemonsets", CHECKER_NS, CHECKER_WORKLOAD);
     if (sa)
         rollout_saw_account(c, sa);
+    c->annotated_wall_ms = 0; /* a world that is loaded in the middle: since when, nobody here has seen */
+    checker_look(c);
     if (ds)
         remember_template(c, ds);
     c->binding_generation = json_int64_or(checker_binding(c), "metadata.generation", 0);

@@ -71,6 +71,21 @@ void unknown_heard(struct sim_checker *c, const struct call *k, int status) {
         (void)strmap_set(c->unknown, object, strdup(words_of(k)));
 }
 
+/* An event of the object tells as well as a read does what it has become. */
+void sim_checker_line(struct sim_checker *c, const char *path, const char *line) {
+    const char *slash = strrchr(path, '/'), *resource = slash ? slash + 1 : path, *key;
+    void *value;
+    for (size_t it = 0; strmap_next(c->unknown, &it, &key, &value);) {
+        char name[160];
+        size_t n = strlen(resource);
+        if (!str_has_prefix(key, resource) || key[n] != ' ')
+            continue;
+        (void)snprintf(name, sizeof name, "\"name\":\"%s\"", key + n + 1);
+        if (strstr(line, name))
+            (void)strmap_remove(c->unknown, key);
+    }
+}
+
 /* --- S12 --- */
 
 void unknown_judges_watch(struct sim_checker *c, const struct call *k) {

@@ -1,7 +1,7 @@
 /*
- * daemonset.c - the DaemonSet controller, for kube-system/aws-node: a pod for each node, a rolling update of at most 10 %
- * (at least one) at a time, OnDelete, and the counts in its status. Pods that are not Ready and of the old template go first and
- * do not wait for the budget, as in the real one.
+ * daemonset.c - the DaemonSet controller, for kube-system/aws-node: a pod for each node, a rolling update of at most
+ * maxUnavailable (at least one) at a time, OnDelete, and the counts in its status. Pods that are not Ready and of the old
+ * template go first and do not wait for the budget, as in the real one.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,6 @@
 #include "simulator/world_internal.h"
 
 #define SYNC_MS 20 /* after the write that asked for it */
-#define HASH_LABEL "controller-revision-hash"
 
 struct count {
     int desired, current, updated, ready, unavailable;
@@ -51,8 +50,7 @@ static struct place *place_new(struct places *p) {
 
 static void collect_node(void *arg, const json *node) {
     struct places *p = arg;
-    if (json_key_str(json_path(node, "metadata.labels"), "eks.amazonaws.com/compute-type") ||
-        p->n >= SIM_WORLD_NODES_MAX)
+    if (!node_runs_aws_node(node) || p->n >= SIM_WORLD_NODES_MAX)
         return;
     struct place *at = place_new(p);
     snprintf(at->node, sizeof at->node, "%s", str_or(json_str(node, "metadata.name"), ""));
@@ -67,9 +65,10 @@ static void collect_pod(void *arg, const json *pod) {
     struct places *p = arg;
     if (!is_owned(pod, p->uid))
         return;
+    const char *node = json_str(pod, "spec.nodeName");
     for (int i = 0; i < p->n; i++) {
         struct place *at = &p->v[i];
-        if (!str_eq(at->node, json_str(pod, "spec.nodeName")) || (at->has_pod && !at->is_leaving))
+        if (!str_eq(at->node, node) || (at->has_pod && !at->is_leaving))
             continue;
         at->has_pod = true;
         at->is_leaving = json_str(pod, "metadata.deletionTimestamp") != NULL;
@@ -79,7 +78,7 @@ static void collect_pod(void *arg, const json *pod) {
     }
 }
 
-static char *template_hash(const json *ds, struct arena *a) {
+char *daemonset_hash(const json *ds, struct arena *a) {
     char hex[DIGEST_SHA256_HEX];
     const char *text = json_canonical(json_path(ds, "spec.template"), a);
     digest_sha256_hex(text, strlen(text), hex);
@@ -97,7 +96,9 @@ static void create_pod(struct sim_world *w, const json *ds, const struct places 
     json_add_str(pod, "apiVersion", "v1");
     json_add_str(pod, "kind", "Pod");
     json *meta = own(pod, "metadata");
-    snprintf(name, sizeof name, "aws-node-%05d", ++w->pods_made);
+    do
+        snprintf(name, sizeof name, "aws-node-%05d", ++w->pods_made);
+    while (sim_kube_get(w->kube, "pods", "kube-system", name));
     json_add_str(meta, "name", name);
     json_add_str(meta, "namespace", "kube-system");
     json_add_str(own(meta, "labels"), HASH_LABEL, p->hash);
@@ -131,11 +132,20 @@ static struct count count(const struct places *p) {
     return c;
 }
 
-static void roll(struct sim_world *w, const json *ds, const struct places *p, struct count c) {
+/* A number, or a percentage that is rounded up; at least one. */
+static int unavailable_max(const json *ds, int desired, struct arena *a) {
+    const json *max = json_path(ds, "spec.updateStrategy.rollingUpdate.maxUnavailable");
+    const char *text = json_is_string(max) ? max->valuestring : "";
+    int64_t n = json_int64_or(ds, "spec.updateStrategy.rollingUpdate.maxUnavailable", 1);
+    if (str_has_suffix(text, "%") && str_to_int64(arena_strndup(a, text, strlen(text) - 1), &n))
+        n = (desired * (n < 100 ? n : 100) + 99) / 100;
+    return n < 1 ? 1 : n < desired ? (int)n : desired;
+}
+
+static void roll(struct sim_world *w, const json *ds, const struct places *p, struct count c, struct arena *a) {
     if (str_eq(json_str(ds, "spec.updateStrategy.type"), "OnDelete"))
         return;
-    int budget = (c.desired + 9) / 10;
-    budget = (budget > 1 ? budget : 1) - c.unavailable;
+    int budget = unavailable_max(ds, c.desired, a) - c.unavailable;
     for (int i = 0; i < p->n; i++) {
         const struct place *at = &p->v[i];
         if (!at->has_pod || at->is_leaving || at->is_new)
@@ -171,12 +181,12 @@ void daemonset_sync(struct sim_world *w) {
         return;
     json *ds = json_dup(stored);
     struct arena *a = arena_new(0);
-    struct places p = {.a = a, .hash = template_hash(ds, a), .uid = json_str(ds, "metadata.uid")};
+    struct places p = {.a = a, .hash = daemonset_hash(ds, a), .uid = json_str(ds, "metadata.uid")};
     sim_kube_each(w->kube, "nodes", NULL, collect_node, &p);
     sim_kube_each(w->kube, "pods", "kube-system", collect_pod, &p);
     struct count c = count(&p);
     place_missing(w, ds, &p);
-    roll(w, ds, &p, c);
+    roll(w, ds, &p, c, a);
     write_status(w, ds, c);
     json_free(ds);
     arena_free(a);

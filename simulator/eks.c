@@ -116,7 +116,7 @@ static void describe_cluster(struct sim_aws *a, const struct sim_aws_call *c, st
     json_add_str(cluster, "platformVersion", "eks.1");
     json *access = json_add_object(cluster, "accessConfig");
     json_add_str(access, "authenticationMode", "API_AND_CONFIG_MAP");
-    json_add_bool(json_add_object(cluster, "computeConfig"), "enabled", false);
+    json_add_bool(json_add_object(cluster, "computeConfig"), "enabled", a->o.auto_mode);
     (void)json_add_object(cluster, "tags");
 }
 

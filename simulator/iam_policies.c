@@ -7,6 +7,7 @@
 #include "simulator/aws_internal.h"
 
 #define POLICY_NAME_MAX 128
+#define OF_AWS_MAX (128 * 1024) /* AWS' own are longer than anybody else's may be */
 
 /* --- the entity --- */
 
@@ -151,6 +152,44 @@ void sim_policies_of_aws(struct sim_aws *a) {
     add_of_aws(a, "AmazonEKSWorkerNodePolicy", worker_document);
     add_of_aws(a, "AmazonEC2ContainerRegistryReadOnly", registry_document);
     add_of_aws(a, "AmazonSSMManagedInstanceCore", ssm_document);
+}
+
+/* "arn:aws:iam::OWNER:policy/PATH/NAME" */
+static struct sim_policy *make_by_arn(struct sim_aws *a, const char *arn) {
+    const char *rest = strstr(arn, ":policy/"), *name = strrchr(arn, '/'), *owner = rest;
+    struct sim_policy *there = strmap_get(a->policies, arn);
+    if (there != NULL) {
+        return there;
+    }
+    while (owner != NULL && owner > arn && owner[-1] != ':') {
+        owner--;
+    }
+    if (owner == NULL || name == NULL) {
+        return NULL;
+    }
+    const char *path =
+        arena_strndup(a->scratch, rest + strlen(":policy"), (size_t)(name + 1 - rest) - strlen(":policy"));
+    struct sim_policy *p = make(a, arena_strndup(a->scratch, owner, (size_t)(rest - owner)), path, name + 1);
+    return p != NULL && str_eq(p->arn, arn) ? p : NULL;
+}
+
+bool sim_aws_set_policy(struct sim_aws *a, const char *policy_arn, const char *document) {
+    struct sim_aws_answer ignored = {0};
+    arena_reset(a->scratch);
+    json *parsed = sim_document(a, document, false, OF_AWS_MAX, "PolicySize", &ignored);
+    struct sim_policy *p = parsed != NULL ? make_by_arn(a, policy_arn) : NULL;
+    if (p == NULL) {
+        json_free(parsed);
+        return false;
+    }
+    p->of_aws = strstr(policy_arn, ":iam::aws:policy/") != NULL;
+    p->tags = p->tags != NULL ? p->tags : json_new_array();
+    if (p->nversions == SIM_VERSIONS_MAX) {
+        drop_version(p, &p->versions[0]);
+    }
+    (void)str_copy(p->default_id, sizeof p->default_id, add_version(p, document, p->created_ms)->id);
+    sim_set_now(&p->document, parsed);
+    return true;
 }
 
 /* --- answers --- */

@@ -19,7 +19,7 @@ static void free_history(void *history) {
     free(history);
 }
 
-static void free_inline(void *p) {
+void sim_inline_free(void *p) {
     struct sim_inline *i = p;
     sim_history_done(&i->document);
     free(i->name);
@@ -102,7 +102,7 @@ struct sim_role *sim_role_make(struct sim_aws *a, const char *name, const char *
     if (r == NULL) {
         r = sim_new(sizeof *r);
         r->attached = strmap_new(SIM_ATTACHED_TRACKED_MAX, free_history);
-        r->inlines = strmap_new(SIM_INLINE_MAX, free_inline);
+        r->inlines = strmap_new(SIM_INLINE_MAX, sim_inline_free);
         if (!strmap_set(a->roles, key, r)) {
             sim_role_free(r);
             return NULL;

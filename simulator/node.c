@@ -56,6 +56,13 @@ bool sim_world_pod_permitted(struct sim_world *w, const json *pod) {
     return role && sim_aws_allows(w->aws, role, SIM_CNI_ACTION(w));
 }
 
+/* As aws-node's own affinity says it. */
+bool node_runs_aws_node(const json *node) {
+    const json *labels = json_path(node, "metadata.labels");
+    return !json_key_str(labels, "eks.amazonaws.com/compute-type") &&
+           str_eq(str_or(json_key_str(labels, "kubernetes.io/os"), "linux"), "linux");
+}
+
 /* --- the kubelet --- */
 
 static bool is_ready(const json *pod) {
@@ -187,14 +194,14 @@ void node_on_aws_write(struct sim_world *w) {
 
 struct leaving {
     struct sim_world *w;
-    char name[80], uid[64];
+    char ns[64], name[256], uid[64];
 };
 
 static void gone(void *arg) {
     struct leaving *l = arg;
-    const json *pod = sim_kube_get(l->w->kube, "pods", "kube-system", l->name);
+    const json *pod = sim_kube_get(l->w->kube, "pods", l->ns, l->name);
     if (pod && str_eq(json_str(pod, "metadata.uid"), l->uid))
-        sim_kube_delete(l->w->kube, "pods", "kube-system", l->name);
+        sim_kube_delete(l->w->kube, "pods", l->ns, l->name);
     free(l);
 }
 
@@ -209,6 +216,7 @@ void node_on_write(struct sim_world *w, const char *type, const char *resource, 
     if (!l)
         die("out of memory");
     l->w = w;
+    snprintf(l->ns, sizeof l->ns, "%s", str_or(json_str(object, "metadata.namespace"), ""));
     snprintf(l->name, sizeof l->name, "%s", str_or(json_str(object, "metadata.name"), ""));
     snprintf(l->uid, sizeof l->uid, "%s", str_or(json_str(object, "metadata.uid"), ""));
     world_after(w, w->o.pod_start_ms < LINGER_MS ? w->o.pod_start_ms : LINGER_MS, gone, l);
@@ -270,7 +278,7 @@ struct rows {
 
 static void add_row(void *arg, const json *node) {
     struct rows *rows = arg;
-    if (rows->n >= rows->max || json_key_str(json_path(node, "metadata.labels"), "eks.amazonaws.com/compute-type"))
+    if (rows->n >= rows->max || !node_runs_aws_node(node))
         return;
     struct sim_node_row *row = &rows->v[rows->n++];
     memset(row, 0, sizeof *row);
@@ -297,8 +305,9 @@ bool sim_world_row_of(struct sim_world *w, const json *pod, struct sim_node_row 
 
 static void fill_row(void *arg, const json *pod) {
     struct rows *rows = arg;
+    const char *node = json_str(pod, "spec.nodeName");
     for (int i = 0; i < rows->n; i++)
-        if (str_eq(rows->v[i].name, json_str(pod, "spec.nodeName")))
+        if (str_eq(rows->v[i].name, node))
             sim_world_row_of(rows->w, pod, &rows->v[i]);
 }
 

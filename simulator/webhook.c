@@ -44,11 +44,11 @@ static void add_env(json *env, const char *name, const char *value) {
     json_push(env, item);
 }
 
-static void inject_container(json *container, const char *role) {
+static void inject_container(json *container, const char *role, const char *region) {
     json *env = member(container, "env", json_new_array);
     add_env(env, "AWS_STS_REGIONAL_ENDPOINTS", "regional");
-    add_env(env, "AWS_DEFAULT_REGION", SIM_REGION);
-    add_env(env, "AWS_REGION", SIM_REGION);
+    add_env(env, "AWS_DEFAULT_REGION", region);
+    add_env(env, "AWS_REGION", region);
     add_env(env, "AWS_ROLE_ARN", role);
     add_env(env, "AWS_WEB_IDENTITY_TOKEN_FILE", TOKEN_DIR "/token");
     json *mount = json_object();
@@ -58,10 +58,10 @@ static void inject_container(json *container, const char *role) {
     json_push(member(container, "volumeMounts", json_new_array), mount);
 }
 
-static void inject_all(json *spec, const char *key, const char *role) {
+static void inject_all(const struct sim_world *w, json *spec, const char *key) {
     json *list = cJSON_GetObjectItemCaseSensitive(spec, key);
     for (json *c = list ? list->child : NULL; c; c = c->next)
-        inject_container(c, role);
+        inject_container(c, w->injected_role, w->region);
 }
 
 /* The pods of the rollout that follows the canary are the ones that it misses. */
@@ -78,8 +78,8 @@ void webhook_admit(struct sim_world *w, json *pod, bool dry_run) {
     if (!w->webhook_up || !w->injected_role[0] || !spec || !str_eq(json_str(spec, "serviceAccountName"), "aws-node") ||
         misses(w, pod, dry_run))
         return;
-    inject_all(spec, "initContainers", w->injected_role);
-    inject_all(spec, "containers", w->injected_role);
+    inject_all(w, spec, "initContainers");
+    inject_all(w, spec, "containers");
     json_push(member(spec, "volumes", json_new_array),
               world_parse("{\"name\":\"aws-iam-token\",\"projected\":{\"defaultMode\":420,\"sources\":[{"
                           "\"serviceAccountToken\":{\"audience\":\"sts.amazonaws.com\",\"expirationSeconds\":86400,"

@@ -98,38 +98,55 @@ static void settle(struct sim_world *w) {
     daemonset_sync(w);
 }
 
-struct sim_world *sim_world_new(const struct sim_world_options *o) {
+struct sim_world *world_empty(const struct sim_world_options *o, const struct world_place *place) {
     struct sim_world *w = calloc(1, sizeof *w);
     if (!w)
         die("out of memory");
     w->o = *o;
     w->webhook_up = true;
     w->misses_left = o->webhook_misses;
+    str_copy(w->region, sizeof w->region, place->region);
     prng_seed(&w->prng, o->seed);
     struct sim_kube_options k = {.clock = o->clock,
                                  .seed = prng_next(&w->prng),
-                                 .issuer = SIM_ISSUER_URL,
+                                 .issuer = place->kube_issuer,
                                  .crd_yaml = o->crd_yaml,
                                  .key_bits = o->key_bits};
     w->kube = sim_kube_new(&k);
     struct sim_aws_options a = {.clock = o->clock,
                                 .seed = prng_next(&w->prng),
-                                .account = SIM_ACCOUNT_ID,
-                                .region = SIM_REGION,
-                                .cluster = SIM_CLUSTER_NAME,
-                                .cluster_version = "1.36",
-                                .issuer = SIM_ISSUER_URL,
+                                .account = place->account,
+                                .region = place->region,
+                                .cluster = place->cluster,
+                                .cluster_version = place->cluster_version,
+                                .issuer = place->issuer,
                                 .ipv6 = o->ipv6,
+                                .auto_mode = place->auto_mode,
                                 .enforcement_lag_ms = o->enforcement_lag_ms,
                                 .verify_token = verify_token,
                                 .verify_arg = w};
     w->aws = sim_aws_new(&a);
     sim_kube_on_admission(w->kube, on_admission, w);
     sim_kube_on_write(w->kube, on_kube_write, w);
-    make_account(w);
-    make_cluster(w);
+    return w;
+}
+
+void world_begin(struct sim_world *w) {
     sim_aws_on_write(w->aws, on_aws_write, w);
     settle(w);
+}
+
+struct sim_world *sim_world_new(const struct sim_world_options *o) {
+    static const struct world_place place = {.account = SIM_ACCOUNT_ID,
+                                             .region = SIM_REGION,
+                                             .cluster = SIM_CLUSTER_NAME,
+                                             .cluster_version = "1.36",
+                                             .issuer = SIM_ISSUER_URL,
+                                             .kube_issuer = SIM_ISSUER_URL};
+    struct sim_world *w = world_empty(o, &place);
+    make_account(w);
+    make_cluster(w);
+    world_begin(w);
     return w;
 }
 

@@ -16,8 +16,17 @@
 #define SIM_ISSUER_URL "https://oidc.eks.us-west-2.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF"
 #define SIM_CNI_ACTION(w) ((w)->o.ipv6 ? "ec2:AssignIpv6Addresses" : "ec2:AssignPrivateIpAddresses")
 
+/* Where a world is. */
+struct world_place {
+    const char *account, *region, *cluster, *cluster_version;
+    const char *issuer;      /* as EKS says it */
+    const char *kube_issuer; /* as the API server puts it into tokens */
+    bool auto_mode;
+};
+
 struct sim_world {
     struct sim_world_options o;
+    char region[32];
     struct prng prng;
     struct sim_kube *kube;
     struct sim_aws *aws;
@@ -36,6 +45,9 @@ struct sim_world {
     int misses_left;
 };
 
+struct sim_world *world_empty(const struct sim_world_options *o, const struct world_place *place); /* nobody in it */
+void world_begin(struct sim_world *w); /* everything is in its place: the actors look at it */
+
 int64_t world_boot_ms(const struct sim_world *w);
 uint64_t world_after(struct sim_world *w, int64_t ms, timer_fn fire, void *arg);
 void world_stop_timer(struct sim_world *w, uint64_t *ticket);
@@ -43,9 +55,12 @@ json *world_parse(const char *text); /* of our own: a mistake in it ends the pro
 
 void daemonset_on_write(struct sim_world *w, const char *resource, const json *object);
 void daemonset_sync(struct sim_world *w);
+#define HASH_LABEL "controller-revision-hash"
+char *daemonset_hash(const json *ds, struct arena *a); /* what pods of its template have as HASH_LABEL */
 
 void node_on_write(struct sim_world *w, const char *type, const char *resource, const json *object);
 void node_on_aws_write(struct sim_world *w);
+bool node_runs_aws_node(const json *node);
 
 void webhook_on_write(struct sim_world *w, const char *resource, const json *object);
 void webhook_admit(struct sim_world *w, json *pod, bool dry_run);

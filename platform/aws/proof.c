@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "platform/aws/aws_client_internal.h"
+#include "platform/base/mutant.h"
 #include "platform/base/str.h"
 
 #define SESSION_NAME "cni-iam-proof"
@@ -121,6 +122,9 @@ static void on_exchange(void *arg, struct aws_answer *answer) {
         op->attempts = 0;
         ask_ec2(op);
     } else if (!aws_operation_retries(op, &err)) {
+        if (MUTANT(token_in_message)) {
+            (void)error_wrap(&err, "token %s", secret_expose(p->token));
+        }
         aws_operation_finish(op, NULL, &err);
     }
 }

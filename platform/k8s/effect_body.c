@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "platform/base/json.h"
+#include "platform/base/mutant.h"
 #include "platform/base/str.h"
 
 static json *parse_body(const struct effect *e, struct error *err) {
@@ -112,8 +113,10 @@ const char *effect_body_delete(const struct effect *e, struct arena *a, struct e
     json_add_str(o, "apiVersion", "v1");
     json_add_str(o, "kind", "DeleteOptions");
     json *preconditions = json_add_object(o, "preconditions");
-    json_add_str(preconditions, "uid", uid);
-    json_add_str(preconditions, "resourceVersion", version);
+    if (!MUTANT(pod_is_deleted_by_name)) {
+        json_add_str(preconditions, "uid", uid);
+        json_add_str(preconditions, "resourceVersion", version);
+    }
     json_add_str(o, "propagationPolicy", effect_arg(e, "propagationPolicy"));
     if (grace != NULL) {
         json_add_int64(o, "gracePeriodSeconds", grace_s);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "platform/base/buf.h"
+#include "platform/base/mutant.h"
 
 #define ACCEPT_METADATA_LIST "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 #define ACCEPT_METADATA "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
@@ -224,6 +225,9 @@ static uint64_t source_watch(void *ctx, const struct watch_target *t, const stru
                             .on_open = on_open,
                             .on_data = on_data,
                             .arg = e};
+    if (MUTANT(watch_with_the_deadline_of_a_read)) {
+        r.deadline_ms = K8S_READ_DEADLINE_MS;
+    }
     (void)snprintf(timeout, sizeof timeout, "%d", q->timeout_seconds);
     request_for(t, &r);
     add_query(&r, "watch", "1");

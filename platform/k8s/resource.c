@@ -19,6 +19,8 @@ static const struct k8s_resource resources[] = {
     {"cniiambindings", "cniiambindings", "cniiam.dev", "cniiam.dev/v1alpha1", "CniIamBinding", false},
     {"customresourcedefinitions", "customresourcedefinitions", "apiextensions.k8s.io", "apiextensions.k8s.io/v1",
      "CustomResourceDefinition", false},
+    {"mutatingwebhookconfigurations", "mutatingwebhookconfigurations", "admissionregistration.k8s.io",
+     "admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", false},
     {"selfsubjectaccessreviews", "selfsubjectaccessreviews", "authorization.k8s.io", "authorization.k8s.io/v1",
      "SelfSubjectAccessReview", false},
 };

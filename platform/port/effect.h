@@ -32,7 +32,7 @@
 #include "platform/base/error.h"
 #include "platform/base/json.h"
 
-#define EFFECT_ARGS_MAX 128
+#define EFFECT_ARGS_MAX 256 /* a filter of EC2 with all the values that it may have, a role with all its tags */
 
 enum effect_service {
     SERVICE_KUBERNETES,

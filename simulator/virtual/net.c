@@ -13,7 +13,10 @@
 #include "simulator/virtual/virtual_loop.h"
 
 #define STALE_LISTS_MAX 64
-#define DEADLINE_MS 40000 /* of a call that has none of its own */
+#define OLD_LISTS_MS 10000 /* after the crash: the lists with which informers begin, not those that are asked live */
+#define DEADLINE_MS 40000  /* of a call that has none of its own */
+
+#define STREAM_LOOK_MS 1000 /* of one that hangs: may it speak again? */
 
 enum stage { ON_THE_WAY, ON_THE_WAY_BACK, STREAMING };
 
@@ -36,6 +39,7 @@ struct http_request {
     void (*on_headers)(void *arg, const struct http_response *r);
     bool (*on_data)(void *arg, const char *p, size_t n);
     enum stage stage;
+    int64_t sent_ms;
     uint64_t timer, deadline, watch;
     const struct net_fault *fault;
     struct sim_http_answer answer;
@@ -56,14 +60,17 @@ static struct {
     struct net_fault faults[NET_FAULTS_MAX];
     int nfaults, nwrites, counts[NET_COUNTERS];
     bool quiet;
+    struct net_weather weather;
     struct http_client *clients;
-    char *forbidden; /* what is refused, until */
+    struct http_client orphans; /* requests whose process is gone */
+    char *forbidden;            /* what is refused, until */
     int64_t forbidden_until_ms, slow_until_ms;
     struct net_stale *stale;
     struct strmap *told; /* paths whose first list was given; NULL: nobody gets old lists */
-    int64_t old_rv;
+    int64_t old_rv, old_until_ms;
     int old_process;
     char *writes[NET_CALLS_MAX];
+    int64_t writes_ms[NET_CALLS_MAX];
     int64_t calls;
 } net;
 
@@ -76,6 +83,10 @@ void net_add_fault(enum net_fault_kind kind, int at, int by) {
 const struct net_fault *net_faults(int *n) {
     *n = net.nfaults;
     return net.faults;
+}
+
+struct net_weather *net_weather(void) {
+    return &net.weather;
 }
 
 void net_quiet(void) {
@@ -92,8 +103,31 @@ int net_count(enum net_counter counter) {
     return net.counts[counter];
 }
 
+int64_t net_write_ms(int i) {
+    return net.writes_ms[i];
+}
+
 int64_t net_calls(void) {
     return net.calls;
+}
+
+static void tell(const struct http_request *r, enum net_moment moment, const char *text) {
+    if (!net.o.tap)
+        return;
+    struct net_call c = {.moment = moment,
+                         .to_aws = r->to_aws,
+                         .changes = r->changes,
+                         .is_watch = r->on_data != NULL,
+                         .what = r->what,
+                         .method = r->req.method,
+                         .path = r->req.path,
+                         .query = r->req.query,
+                         .body = r->req.body,
+                         .sent_ms = r->sent_ms,
+                         .status = r->error.code ? 0 : r->answer.status,
+                         .retry_after_s = r->answer.retry_after_s,
+                         .answer = text};
+    net.o.tap(net.o.tap_arg, &c);
 }
 
 static int64_t delay(void) {
@@ -167,10 +201,21 @@ static struct http_response response_of(const struct http_request *r) {
     return out;
 }
 
+/* A watch that was refused: its answer comes as any stream does, headers first. */
+static void hand_over_refusal(struct http_request *r, const struct http_response *response) {
+    if (r->on_headers)
+        r->on_headers(r->arg, response);
+    if (response->body_len)
+        r->on_data(r->arg, response->body, response->body_len);
+}
+
 static void finish(struct http_request *r) {
     struct http_response response = response_of(r);
     if (r->error.code)
         response.status = 0;
+    if (r->on_data && response.status && response.status != 200)
+        hand_over_refusal(r, &response);
+    tell(r, NET_ANSWERED, r->error.code || !r->answer.body ? "" : r->answer.body);
     r->done(r->arg, &response);
     request_free(r);
 }
@@ -214,6 +259,12 @@ static bool expects(enum net_fault_kind kind) {
     return false;
 }
 
+static void happens(struct net_fault *f) {
+    bool lasts = f->kind == NET_PAUSE || f->kind == NET_FORBIDDEN || f->kind == NET_SLOW_WATCH;
+    f->hit = true;
+    f->over_ms = virtual_now_ms() + (lasts ? (int64_t)f->by * 1000 : 0);
+}
+
 /* --- streams --- */
 
 static void pump(void *arg);
@@ -225,6 +276,7 @@ static void add_line(struct http_request *r, const char *text, size_t len, bool 
     *line = (struct line){.len = len + (end ? 0 : 1), .end = end};
     memcpy(line->text, text, len);
     line->text[len] = '\n';
+    line->text[len + 1] = '\0';
     *r->last = line;
     r->last = &line->next;
     if (!r->timer)
@@ -262,7 +314,7 @@ static void break_streams(void) {
 static const struct net_fault *event_fault(void) {
     struct net_fault *f = fault_at(NET_COUNTS_EVENTS, ++net.counts[NET_COUNTS_EVENTS]);
     if (f)
-        f->hit = true;
+        happens(f);
     return f;
 }
 
@@ -280,7 +332,11 @@ static void pump(void *arg) {
     struct http_request *r = arg;
     struct line *line = r->first;
     r->timer = 0;
-    if (!line)
+    bool hangs = str_has_suffix(r->req.path, str_or(net.weather.hanging[0], "?")) ||
+                 str_has_suffix(r->req.path, str_or(net.weather.hanging[1], "?"));
+    if (hangs)
+        r->timer = after(r, STREAM_LOOK_MS, pump);
+    if (!line || hangs)
         return;
     const struct net_fault *f = line->end ? NULL : event_fault();
     if (f && f->kind == NET_WATCH_CUT) {
@@ -297,6 +353,10 @@ static void pump(void *arg) {
     else
         r->timer = after(r, line_delay(), pump);
     bool end = line->end;
+    if (!end)
+        tell(r, NET_LINE, line->text);
+    if (!end && net.o.checker)
+        sim_checker_line(net.o.checker, r->req.path, line->text);
     bool go_on = end || r->on_data(r->arg, line->text, line->len);
     free(line);
     if (end) {
@@ -320,6 +380,20 @@ static void on_stream(void *arg) {
     r->timer = r->first ? after(r, line_delay(), pump) : 0;
     if (r->on_headers)
         r->on_headers(r->arg, &response);
+}
+
+/* Every watch ends at once, as when a load balancer forgets its connections. */
+void net_break_streams(void) {
+    for (struct http_client *c = net.clients; c; c = c->next)
+        for (struct http_request *r = c->requests, *next; r; r = next) {
+            next = r->next;
+            if (r->stage != STREAMING)
+                continue;
+            stop_timer(r, &r->timer);
+            error_set(&r->error, ERR_LOST, "the connection broke");
+            r->stage = ON_THE_WAY_BACK;
+            r->timer = after(r, 1, on_back);
+        }
 }
 
 static void open_stream(struct http_request *r) {
@@ -372,19 +446,42 @@ static void refuse(struct http_request *r, enum net_fault_kind kind) {
     answer_later(r);
 }
 
+static bool is_refused(const struct http_request *r) {
+    const struct net_weather *w = &net.weather;
+    return w->refused && strstr(r->what, w->refused) && (w->refused_streams || !r->on_data);
+}
+
+static void refuse_as_all(struct http_request *r) {
+    net_refusal(net.weather.refusal, r->to_aws, &r->answer);
+    if (net.weather.not_found)
+        net_not_found(r->to_aws, &r->answer);
+    if (net.weather.retry_after_s)
+        r->answer.retry_after_s = net.weather.retry_after_s;
+    tell_served(r, &r->answer);
+    answer_later(r);
+}
+
+/* A list of nothing: an answer like any other, and no wish (S14). */
+static bool is_emptied(const struct http_request *r) {
+    return net.weather.lists_are_empty && !r->to_aws && str_eq(r->req.method, "GET") &&
+           (str_has_suffix(r->req.path, "/pods") || str_has_suffix(r->req.path, "/nodes"));
+}
+
 static bool is_forbidden(const struct http_request *r) {
     return net.forbidden && virtual_now_ms() < net.forbidden_until_ms && str_eq(r->what, net.forbidden);
 }
 
 static void remember(const struct http_request *r) {
     net.counts[NET_COUNTS_WRITES]++;
-    if (net.nwrites < NET_CALLS_MAX)
-        net.writes[net.nwrites++] = strdup(r->what);
+    if (net.nwrites == NET_CALLS_MAX)
+        return;
+    net.writes_ms[net.nwrites] = virtual_now_ms();
+    net.writes[net.nwrites++] = strdup(r->what);
 }
 
 /* The operator is gone: it must not be called back, and the request with it. */
-static void crash(const struct http_request *r) {
-    net.o.crash(net.o.arg, replica_of(r));
+static void crash(const struct http_request *r, const struct net_fault *f) {
+    net.o.crash(net.o.arg, replica_of(r), f->kind == NET_CRASH_FORGETS);
 }
 
 /* --- an API server that lags --- */
@@ -406,6 +503,7 @@ static void age_lists(const struct http_request *r, int versions) {
     int64_t rv = sim_kube_resource_version(net.o.kube) - versions;
     net.old_rv = rv > 1 ? rv : 1;
     net.old_process = replica_of(r);
+    net.old_until_ms = virtual_now_ms() + OLD_LISTS_MS;
     strmap_free(net.told);
     net.told = strmap_new(STALE_LISTS_MAX, NULL);
 }
@@ -413,8 +511,9 @@ static void age_lists(const struct http_request *r, int versions) {
 /* The first list of each kind, of the process that comes after the crash. Exact is how the server can be asked for it. */
 static void make_older(struct http_request *r) {
     static char yes[] = "";
-    if (!net.told || replica_of(r) != net.old_process || !str_eq(r->req.method, "GET") || !is_list(r->req.query) ||
-        strmap_get(net.told, r->req.path) || !strmap_set(net.told, r->req.path, yes))
+    if (!net.told || virtual_now_ms() > net.old_until_ms || replica_of(r) != net.old_process ||
+        !str_eq(r->req.method, "GET") || !is_list(r->req.query) || strmap_get(net.told, r->req.path) ||
+        !strmap_set(net.told, r->req.path, yes))
         return;
     r->req.query = arena_printf(r->arena, "%s&resourceVersion=%lld&resourceVersionMatch=Exact",
                                 without_version(r->req.query, r->arena), (long long)net.old_rv);
@@ -443,7 +542,7 @@ static void besides(const struct http_request *r, const struct net_fault *f) {
 
 static void arrive_with(struct http_request *r, struct net_fault *f) {
     struct sim_http_answer again;
-    f->hit = true;
+    happens(f);
     switch ((int)f->kind) {
     case NET_LOST_BEFORE:
         tell_served(r, NULL);
@@ -451,12 +550,12 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
         return;
     case NET_CRASH_BEFORE:
         tell_served(r, NULL);
-        crash(r);
+        crash(r, f);
         return;
     case NET_STALE_LIST:
         tell_served(r, NULL);
         age_lists(r, f->by);
-        crash(r);
+        crash(r, f);
         return;
     default:
         break;
@@ -476,10 +575,11 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
         free(r->answer.body);
         net_gateway_timeout(r->to_aws, &r->answer);
     }
-    bool heard = f->kind != NET_CRASH_AFTER && f->kind != NET_LOST_AFTER;
+    bool crashes = f->kind == NET_CRASH_AFTER || f->kind == NET_CRASH_FORGETS;
+    bool heard = !crashes && f->kind != NET_LOST_AFTER;
     tell_served(r, heard ? &r->answer : NULL);
-    if (f->kind == NET_CRASH_AFTER) {
-        crash(r);
+    if (crashes) {
+        crash(r, f);
         return;
     }
     if (f->kind == NET_LOST_AFTER)
@@ -493,6 +593,8 @@ static void arrive_write(struct http_request *r) {
     remember(r);
     if (net.o.before)
         net.o.before(net.o.arg, r->what);
+    if (net.o.request)
+        net.o.request(net.o.arg, r->to_aws, &r->req);
     if (r->to_aws && expects(NET_STALE_READ))
         net_stale_before_write(net.stale, virtual_now_ms());
     struct net_fault *f = fault_at(NET_COUNTS_WRITES, net.counts[NET_COUNTS_WRITES]);
@@ -537,18 +639,36 @@ static void arrive_read(struct http_request *r) {
     if (!r->to_aws)
         make_older(r);
     serve(r, &r->answer);
+    if (is_emptied(r))
+        (void)net_empty_list(&r->answer);
     if (f && read_with(r, f))
-        f->hit = true;
+        happens(f);
     if (r->stage != ON_THE_WAY)
         return; /* answered by the fault */
     tell_served(r, &r->answer);
     answer_later(r);
 }
 
+static void arrive_without_sender(struct http_request *r) {
+    remember(r);
+    serve(r, &r->answer);
+    tell_served(r, NULL);
+    request_free(r);
+}
+
 static void on_arrival(void *arg) {
     struct http_request *r = arg;
     r->timer = 0;
+    tell(r, NET_ARRIVED, "");
     tell_asked(r);
+    if (r->client == &net.orphans) {
+        arrive_without_sender(r);
+        return;
+    }
+    if (is_refused(r)) {
+        refuse_as_all(r);
+        return;
+    }
     if (r->on_data) {
         open_stream(r);
         tell_served(r, NULL);
@@ -572,10 +692,35 @@ static struct http_client *client_new(void) {
     return c;
 }
 
+/* Sent is sent: a write on the way arrives, though nobody waits for its answer any more. */
+static bool outlives(struct http_request *r) {
+    if (!net.weather.writes_outlive || !r->changes || r->stage != ON_THE_WAY)
+        return false;
+    struct http_request **at = &r->client->requests;
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    r->stage = ON_THE_WAY_BACK; /* the deadline is its sender's */
+    stop_timer(r, &r->deadline);
+    r->stage = ON_THE_WAY;
+    net.orphans.process = r->client->process;
+    r->client = &net.orphans;
+    r->next = net.orphans.requests;
+    net.orphans.requests = r;
+    return true;
+}
+
+static void cancel(struct http_request *r) {
+    if (!outlives(r))
+        request_free(r);
+}
+
 static void client_free(struct http_client *c) {
     struct http_client **at = &net.clients;
-    while (c->requests)
-        request_free(c->requests);
+    for (struct http_request *r = c->requests, *next; r; r = next) {
+        next = r->next;
+        cancel(r);
+    }
     while (*at != c)
         at = &(*at)->next;
     *at = c->next;
@@ -653,7 +798,9 @@ static struct http_request *start(struct http_client *c, const struct http_call 
     r->changes = counts_as_write(r, call);
     r->what = name_of(r, call);
     net.calls++;
-    r->timer = after(r, delay(), on_arrival);
+    r->sent_ms = virtual_now_ms();
+    tell(r, NET_SENT, "");
+    r->timer = after(r, delay() + (r->to_aws && r->changes ? net.weather.aws_delay_ms : 0), on_arrival);
     struct clock own = virtual_process_clock(c->process);
     r->deadline = own.timer_start(own.ctx, call->deadline_ms > 0 ? call->deadline_ms : DEADLINE_MS, on_deadline, r);
     return r;
@@ -672,7 +819,7 @@ static void forget(void) {
 
 void net_begin(const struct net_options *o) {
     static const struct http_transport transport = {
-        .client_new = client_new, .client_free = client_free, .start = start, .cancel = request_free};
+        .client_new = client_new, .client_free = client_free, .start = start, .cancel = cancel};
     forget();
     net.o = *o;
     prng_seed(&net.prng, o->seed);

@@ -13,6 +13,7 @@
  *   DENIED, THROTTLED, UNAVAILABLE, CONFLICT, LIMITED (429 with Retry-After)   refused, nothing is done
  *   FORBIDDEN     the same write is refused for `by` seconds from now on, whoever asks
  *   CRASH_BEFORE, CRASH_AFTER   the operator ends before, or after the server did it
+ *   CRASH_FORGETS  the same, and its state file is gone (S11)
  *   PAUSE         it stands still for `by` seconds once the server did it, and goes on
  *   COMPACTED     the API server forgets its history and drops all watches: 410 for those that come back late
  *   SLOW_WATCH    no event arrives for `by` seconds
@@ -61,6 +62,7 @@ enum net_fault_kind {
     NET_COMPACTED,
     NET_SLOW_WATCH,
     NET_STALE_LIST,
+    NET_CRASH_FORGETS,
     NET_WATCH_CUT,
     NET_WATCH_GONE,
     NET_READ_LOST,
@@ -81,6 +83,30 @@ struct net_fault {
     int at; /* number of what its counter counts; reads: the first from there on that it can happen to */
     int by; /* see above */
     bool hit;
+    int64_t over_ms; /* when it is over, once it has hit */
+};
+
+/* One moment of one call. */
+enum net_moment { NET_SENT, NET_ARRIVED, NET_ANSWERED, NET_LINE };
+struct net_call {
+    enum net_moment moment;
+    bool to_aws, changes, is_watch;
+    const char *what, *method, *path, *query, *body;
+    int64_t sent_ms;           /* virtual time */
+    int status, retry_after_s; /* NET_ANSWERED; status 0: the answer was lost */
+    const char *answer;        /* NET_ANSWERED: its body; NET_LINE: the line of a watch */
+};
+
+struct net_weather {
+    const char *hanging[2]; /* watches of these paths' ends say nothing; NULL: none */
+    bool lists_are_empty;
+    const char *refused;         /* calls whose text ("kube PATCH /…", "aws …") holds this; NULL: none */
+    bool refused_streams;        /* watches too */
+    enum net_fault_kind refusal; /* NET_DENIED, NET_THROTTLED, NET_UNAVAILABLE */
+    bool not_found;              /* instead: 404, NoSuchEntity */
+    int retry_after_s;           /* of such a refusal; 0: it does not say */
+    bool writes_outlive;         /* what a process that ends has sent still reaches its server */
+    int64_t aws_delay_ms;        /* on top, one way, for what changes something */
 };
 
 struct net_options {
@@ -88,11 +114,17 @@ struct net_options {
     struct sim_aws *aws;
     struct sim_checker *checker; /* hears of every call; NULL: nobody does */
     uint64_t seed;
-    int64_t delay_max_ms;                        /* one way */
-    void (*crash)(void *arg, int process);       /* it is gone when this returns */
-    void (*before)(void *arg, const char *what); /* a call that changes something arrives at its server */
+    int64_t delay_max_ms;                                /* one way */
+    void (*crash)(void *arg, int process, bool forgets); /* it is gone when this returns */
+    void (*before)(void *arg, const char *what);         /* a call that changes something arrives at its server */
+    /* The same call, as its server sees it; NULL: nobody asks. */
+    void (*request)(void *arg, bool to_aws, const struct sim_http_request *req);
     void *arg;
+    void (*tap)(void *arg, const struct net_call *c); /* NULL: nobody */
+    void *tap_arg;
 };
+struct net_weather *net_weather(void); /* fair after net_begin */
+void net_break_streams(void);
 void net_begin(const struct net_options *o);
 void net_end(void);                                           /* when every client is freed: the real network again */
 void net_add_fault(enum net_fault_kind kind, int at, int by); /* by 0: the first that a sweep tries */
@@ -100,6 +132,7 @@ const struct net_fault *net_faults(int *n);
 void net_quiet(void); /* no more faults from now on */
 /* What was changed or tried, in order: "kube PATCH …", "aws AttachRolePolicy". Returns how many. */
 int net_writes(const char ***lines);
+int64_t net_write_ms(int i);             /* when the i-th of them arrived */
 int64_t net_calls(void);                 /* reads and writes */
 int net_count(enum net_counter counter); /* so far */
 

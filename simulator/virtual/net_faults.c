@@ -32,6 +32,7 @@ static const struct {
     [NET_COMPACTED] = {"compacted", NET_COUNTS_WRITES, {0}},
     [NET_SLOW_WATCH] = {"slow-watch", NET_COUNTS_WRITES, {20, 0}},
     [NET_STALE_LIST] = {"stale-list", NET_COUNTS_WRITES, {1, 4, 16, 64, 0}},
+    [NET_CRASH_FORGETS] = {"crash-forgets", NET_COUNTS_WRITES, {0}},
     [NET_WATCH_CUT] = {"watch-cut", NET_COUNTS_EVENTS, {0}},
     [NET_WATCH_GONE] = {"watch-gone", NET_COUNTS_EVENTS, {0}},
     [NET_READ_LOST] = {"read-lost", NET_COUNTS_READS, {0}},
@@ -109,6 +110,11 @@ void net_refusal(enum net_fault_kind kind, bool to_aws, struct sim_http_answer *
         answer_with(out, to_aws, 403, "AccessDenied", "Forbidden");
         break;
     }
+}
+
+void net_not_found(bool to_aws, struct sim_http_answer *out) {
+    free(out->body);
+    answer_with(out, to_aws, 404, "NoSuchEntity", "NotFound");
 }
 
 void net_gateway_timeout(bool to_aws, struct sim_http_answer *out) {

@@ -12,6 +12,7 @@
 
 bool net_is_refusal(enum net_fault_kind kind); /* the server says no, and does nothing */
 void net_refusal(enum net_fault_kind kind, bool to_aws, struct sim_http_answer *out);
+void net_not_found(bool to_aws, struct sim_http_answer *out); /* instead of what *out has */
 /* 504 after it was done. */
 void net_gateway_timeout(bool to_aws, struct sim_http_answer *out);
 /* Takes the items out of a list; false: it is none. */

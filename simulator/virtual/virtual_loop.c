@@ -20,11 +20,12 @@ static struct {
     int at_work;          /* index of the owner whose timer fires, or whom virtual_process names */
     uint64_t last_ticket; /* of all: what is due together fires in the order in which it was started */
     int64_t now_ms;       /* since the start */
+    int64_t wall_at_start_ms;
 } world;
 
 static int64_t wall_ms(void *ctx) {
     (void)ctx;
-    return WALL_AT_START_MS + world.now_ms;
+    return world.wall_at_start_ms + world.now_ms;
 }
 
 static int64_t boot_ms(void *ctx) {
@@ -95,10 +96,15 @@ static void forget(void) {
     memset(&world, 0, sizeof world);
 }
 
-void virtual_loop_begin(void) {
+void virtual_loop_begin_at(int64_t wall_ms) {
     static const struct loop_machine machine = {.clock = clock_at_work, .turn = turn};
     forget();
+    world.wall_at_start_ms = wall_ms;
     loop_use(&machine);
+}
+
+void virtual_loop_begin(void) {
+    virtual_loop_begin_at(WALL_AT_START_MS);
 }
 
 void virtual_loop_end(void) {

@@ -18,8 +18,9 @@
 #include "platform/os/loop.h"
 
 void virtual_loop_begin(void);
-void virtual_loop_end(void);      /* when every loop is freed: the real machine again */
-struct clock virtual_clock(void); /* the world's */
+void virtual_loop_begin_at(int64_t wall_ms); /* the same, and the wall clock says this */
+void virtual_loop_end(void);                 /* when every loop is freed: the real machine again */
+struct clock virtual_clock(void);            /* the world's */
 
 #define VIRTUAL_WORLD (-1)
 #define VIRTUAL_PROCESSES_MAX 4

@@ -14,7 +14,8 @@ static const char *env(const char *name) {
 
 /* First byte: the subcommand. Then words that end in a NUL: a variable, its value, the arguments. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const enum command commands[] = {COMMAND_CONTROLLER, COMMAND_PLAN, COMMAND_APPROVE};
+    static const enum command commands[] = {COMMAND_CONTROLLER, COMMAND_PLAN, COMMAND_APPROVE, COMMAND_SNAPSHOT,
+                                            COMMAND_REHEARSE};
     const char *argv[32];
     struct options o;
     struct error err = {0};
@@ -30,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     variable = argc > 1 ? argv[0] : NULL;
     variable_value = argc > 1 ? argv[1] : NULL;
     int skip = argc > 1 ? 2 : 0;
-    if (options_parse(argc - skip, argv + skip, commands[data[0] % 3], env, a, &o, &err)) {
+    if (options_parse(argc - skip, argv + skip, commands[data[0] % 5], env, a, &o, &err)) {
         assert(err.code == ERR_NONE);
         assert(o.help || (o.lease_duration_ms > o.renew_deadline_ms && o.retry_period_ms > 0));
         assert(o.help || (o.role_path && o.role_path[0] == '/'));

@@ -603,6 +603,26 @@ static void test_a_server_may_say_when_to_come_back(void **state) {
     assert_int_equal(ports_open(&ports), 1);
 }
 
+static void test_news_do_not_make_it_come_back_earlier(void **state) {
+    (void)state;
+    plan(create_role(), true);
+    add();
+    struct ports_call *c = ports_oldest(&ports);
+    struct effect_result r = {.request_id = ""};
+    error_set(&r.error, ERR_THROTTLED, "slow down");
+    r.error.retry_after_ms = 7000;
+    c->open = false;
+    c->done(c->arg, &r);
+    ports_advance(&ports, 1000);
+    work_queue_add(queue, "b");
+    ports_advance(&ports, 100);
+    assert_int_equal(ports_count(&ports, EFFECT_IAM_CREATE_ROLE), 1);
+    plan(delete_pod(), false); /* another step need not wait */
+    work_queue_add(queue, "b");
+    ports_advance(&ports, 100);
+    assert_int_equal(ports_count(&ports, EFFECT_K8S_DELETE), 1);
+}
+
 static void test_notes_become_events(void **state) {
     (void)state;
     core.note = true;
@@ -854,6 +874,7 @@ int main(void) {
         TEST(test_failures_go_back_into_the_core),
         TEST(test_a_step_that_is_not_needed_any_more_ends_its_failures),
         TEST(test_a_server_may_say_when_to_come_back),
+        TEST(test_news_do_not_make_it_come_back_earlier),
         TEST(test_notes_become_events),
         TEST(test_without_a_fresh_lease_nothing_is_written),
         TEST(test_a_call_that_was_not_sent_is_no_failure),

@@ -279,6 +279,25 @@ static void test_the_demo_has_flags_of_its_own(void **state) {
     REFUSED("unknown flag --kubeconfig", COMMAND_DEMO, "--kubeconfig=x"); /* it touches nothing that is real */
 }
 
+static void test_snapshot_and_rehearse_read_alike(void **state) {
+    (void)state;
+    assert_true(PARSE(COMMAND_REHEARSE));
+    assert_true(o.approve && o.iam_lag_ms == 15000 && o.pod_start_ms == 20000 && !o.output && !o.snapshot);
+    assert_true(PARSE(COMMAND_REHEARSE, "-f", "b", "-o", "json", "--snapshot=s", "--iam-lag", "1m", "--pod-start=5s",
+                      "--approve=false", "--cluster-name=prod"));
+    assert_true(!o.approve && o.iam_lag_ms == 60000 && o.pod_start_ms == 5000);
+    assert_string_equal(o.output, "json");
+    assert_string_equal(o.snapshot, "s");
+    assert_true(PARSE(COMMAND_SNAPSHOT, "-o", "s", "-f", "b", "--region=x"));
+    assert_string_equal(o.output, "s");
+    assert_string_equal(o.file, "b");
+    REFUSED("-o needs a value", COMMAND_SNAPSHOT, "-o");
+    REFUSED("--iam-lag 15: write a duration", COMMAND_REHEARSE, "--iam-lag=15");
+    REFUSED("unknown flag --snapshot", COMMAND_SNAPSHOT, "--snapshot=s");
+    REFUSED("unknown flag --iam-lag", COMMAND_PLAN, "--iam-lag=15s");
+    REFUSED("unknown flag -o", COMMAND_PLAN, "-o", "x");
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -294,6 +313,7 @@ int main(void) {
         TEST(test_a_subcommand_takes_its_own_flags_only),
         TEST(test_a_value_has_a_maximum),
         TEST(test_the_demo_has_flags_of_its_own),
+        TEST(test_snapshot_and_rehearse_read_alike),
         TEST(test_help_names_every_flag_of_the_subcommand),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);

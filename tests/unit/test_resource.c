@@ -134,7 +134,7 @@ static void test_k8s_resource__names_are_unique_and_kinds_known(void **state) {
         assert_true(str_eq(r->name, r->plural) || str_has_prefix(r->name, r->plural));
         assert_true(r->group[0] == '\0' ? str_eq(r->api_version, "v1") : str_has_prefix(r->api_version, r->group));
     }
-    assert_int_equal(n, 13);
+    assert_int_equal(n, 14);
     assert_string_equal(k8s_resource_find("leases")->kind, "Lease");
     assert_true(k8s_resource_find("leases")->namespaced);
     assert_false(k8s_resource_find("cniiambindings")->namespaced);

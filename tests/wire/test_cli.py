@@ -3,6 +3,7 @@
 Needs cni-iam: env CNI_IAM, or cni-iam under the folder that env BUILD_DIR names, default build/dev.
 """
 
+import json
 import os
 import signal
 import socket
@@ -48,11 +49,11 @@ def kubeconfig(path, server):
 def test_help_goes_to_stdout(env, word):
     done = cni_iam(env, word)
     assert done.returncode == 0 and done.stderr == ""
-    for subcommand in ("controller", "plan", "approve", "version"):
+    for subcommand in ("controller", "plan", "approve", "snapshot", "rehearse", "version"):
         assert f"  {subcommand}" in done.stdout
 
 
-@pytest.mark.parametrize("subcommand", ["controller", "plan", "approve"])
+@pytest.mark.parametrize("subcommand", ["controller", "plan", "approve", "snapshot", "rehearse"])
 def test_each_subcommand_has_help(env, subcommand):
     done = cni_iam(env, subcommand, "--help")
     assert done.returncode == 0 and done.stderr == ""
@@ -85,6 +86,60 @@ def test_plan_wants_a_binding(env, tmp_path):
     refused(env, "holds no CniIamBinding", "plan", "-f", "-", stdin="kind: ConfigMap\n")
     refused(env, "cni-iam plan: -: ", "plan", "-f", "-", stdin="a: [1\n")
     refused(env, "larger than", "plan", "-f", "-", stdin="#" * (1024 * 1024 + 10))
+
+
+SMALL = Path(__file__).resolve().parents[1] / "fuzz/seeds/fuzz_snapshot/small.json"
+
+
+def test_a_snapshot_that_is_wrong_is_refused_with_its_line(env, tmp_path):
+    file = tmp_path / "s.json"
+    rehearse = ("rehearse", "--snapshot", str(file), "-f", "-")
+    refused(env, "can not be opened", *rehearse, stdin=BINDING)
+    for old, new, says in [
+            ('"version": 1', '"version": 9', "expected version 1; take the snapshot again"),
+            ('"pods": [', '"pods": [7,', "kubernetes.pods[0]: expected an object"),
+            ('"role": "eks-node-memory"', '"role": "gone"', "expected a role that aws.roles has"),
+            ('"bindings": []', '"bindings": [', "expected JSON: ")]:
+        text = SMALL.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new, 1))
+        line = text[:text.index(old)].count("\n") + 1
+        done = cni_iam(env, *rehearse, stdin=BINDING)
+        assert done.returncode == 1 and done.stdout == "" and says in done.stderr, done.stderr
+        assert f"{file}:{line}: " in done.stderr or says == "expected JSON: " and f"{file}:" in done.stderr
+
+
+def test_a_rehearsal_of_what_would_not_be_taken(env):
+    rehearse = ("rehearse", "--snapshot", str(SMALL))
+    refused(env, "the cluster has no binding: write which one", *rehearse)
+    refused(env, "write json or text", *rehearse, "-o", "xml")
+    refused(env, "holds no CniIamBinding", *rehearse, "-f", "-", stdin="kind: ConfigMap\n")
+    refused(env, "the API server would refuse the binding", *rehearse, "-f", "-",
+            stdin=BINDING.replace("spec: {}", "spec: {nodeRole: {detach: Often}}"))
+
+
+def test_a_rehearsal_needs_no_cluster_and_leaves_nothing(env, tmp_path):
+    """Twice the same, to the byte; an undeclared user of a node role is what would go wrong, and declared it does not."""
+    env = env | {"TMPDIR": str(tmp_path)}
+    binding = "apiVersion: cniiam.dev/v1alpha1\nkind: CniIamBinding\nmetadata: {name: aws-node}\nspec: {nodeRole: {%s}}\n"
+    rehearse = ("rehearse", "--snapshot", str(SMALL), "-f", "-")
+    first = cni_iam(env, *rehearse, stdin=binding % "")
+    assert first.returncode == 2, first.stderr
+    assert "ForeignConsumer: instance i-0ba57104b0000000f" in first.stdout and "It would not get there" in first.stdout
+    assert "approved here, in the rehearsal alone" in first.stdout
+    assert cni_iam(env, *rehearse, stdin=binding % "").stdout == first.stdout
+    done = cni_iam(env, *rehearse, "-o", "json", stdin=binding % "foreignConsumers: [i-0ba57104b0000000f]")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0 and report["converges"] and report["problems"] == [], done.stderr
+    assert [step["call"] for step in report["steps"]].count("DetachRolePolicy") == 2
+    ends = json.loads(cni_iam(env, *rehearse, "-o", "json", "--approve=false",
+                              stdin=binding % "foreignConsumers: [i-0ba57104b0000000f]").stdout)
+    assert ends["converges"] and not ends["approval"]["given"]
+    assert "DetachRolePolicy" not in [step["call"] for step in ends["steps"]]
+    slow = json.loads(cni_iam(env, *rehearse, "-o", "json", "--iam-lag", "5m", "--pod-start", "2m",
+                              stdin=binding % "foreignConsumers: [i-0ba57104b0000000f]").stdout)
+    assert slow["tookMs"] > report["tookMs"] + 120000
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_approve_wants_a_name(env):

@@ -181,9 +181,12 @@ def test_reading(world):
     assert "aws-node" in world.kubectl("describe", "ds", *NODE, "aws-node")
     assert "cniiambindings" in world.kubectl("api-resources") and "selfsubjectaccessreviews" in world.kubectl("api-resources")
     node = world.kubectl("get", "nodes", "-o", "name").split()[0].removeprefix("node/")
+    world.kubectl("apply", "-f", "-", stdin=json.dumps({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "guest", "namespace": "default"},
+        "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]}}))
     assert "SchedulingDisabled" not in world.kubectl("get", "nodes")
-    said = world.kubectl("drain", node, "--ignore-daemonsets")
-    assert "drained" in said and "Ready,SchedulingDisabled" in world.kubectl("get", "nodes")
+    said = world.kubectl("drain", node, "--ignore-daemonsets", "--force", "--grace-period=3", "--timeout=30s")
+    assert "drained" in said and "not found" in refused(world, "get", "pod", "guest") and "Ready,SchedulingDisabled" in world.kubectl("get", "nodes")
     world.kubectl("uncordon", node)
     assert len(yaml.safe_load(world.kubectl("get", "nodes", "-o", "yaml"))["items"]) == 2
 
