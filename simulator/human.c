@@ -129,13 +129,13 @@ static bool delete_filler(struct deed *d) {
 
 static const char *provider_arn(struct deed *d) {
     return arena_printf(d->a, "arn:aws:iam::" SIM_ACCOUNT_ID ":oidc-provider/%s",
-                        str_or(deed_arg(d, "issuer"), SIM_ISSUER_URL + strlen("https://")));
+                        str_or(deed_arg(d, "issuer"), &SIM_ISSUER_URL[strlen("https://")]));
 }
 
 static bool create_provider(struct deed *d) {
     return deed_aws(
         d, "iam", "CreateOpenIDConnectProvider", NULL, "Url",
-        arena_printf(d->a, "https://%s", str_or(deed_arg(d, "issuer"), SIM_ISSUER_URL + strlen("https://"))),
+        arena_printf(d->a, "https://%s", str_or(deed_arg(d, "issuer"), &SIM_ISSUER_URL[strlen("https://")])),
         "ClientIDList.member.1", str_or(deed_arg(d, "audience"), "sts.amazonaws.com"), NULL);
 }
 

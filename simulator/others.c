@@ -164,7 +164,7 @@ const char *deed_policy_arn(const struct deed *d, const char *policy) {
 }
 
 const char *deed_irsa_trust(const struct deed *d) {
-    const char *issuer = SIM_ISSUER_URL + strlen("https://");
+    const char *issuer = &SIM_ISSUER_URL[strlen("https://")];
     return arena_printf(d->a,
                         "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Federated\":"
                         "\"arn:aws:iam::" SIM_ACCOUNT_ID ":oidc-provider/%s\"},\"Action\":"
