@@ -20,7 +20,7 @@
 enum story_when {
     STORY_START,     /* before there is a binding */
     STORY_APPLIED,   /* the binding is there */
-    STORY_NEXT,      /* right after the step before */
+    STORY_NEXT,      /* right after the step before; only this one does not wait until what is broken is repaired */
     STORY_MIGRATED,  /* Ready and NodeRoleDetached */
     STORY_CONDITION, /* of that type, with that reason */
     STORY_WRITE,     /* the operator's call of that number that changes something */

@@ -238,7 +238,7 @@ bool teller_look(struct teller *t) {
     bool look = looks_again(t);
     if (t->breaker && look && !excuse_ends(t))
         return false;
-    for (const struct story_step *s; (s = next_step(t)) != NULL && !t->breaker;) {
+    for (const struct story_step *s; (s = next_step(t)) != NULL && (!t->breaker || s->when == STORY_NEXT);) {
         if (t->due_ms < 0 && !has_come(t, s, look))
             return true;
         if (t->due_ms < 0)
