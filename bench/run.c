@@ -327,11 +327,15 @@ static int faults_hit(void) {
 static void judge_silence(struct run *r, int before, int64_t looks, int64_t quiet, const char *when) {
     const char **lines;
     int after = net_writes(&lines), nfaults;
+    bool goes_on = teller_story(r->teller)->end == STORY_ENDS_STALLED; /* tries and looks, for the cause to go (L3) */
+    while (goes_on && before < after && str_has_prefix(lines[before], "aws "))
+        before++;
     (void)net_faults(&nfaults);
     if (after != before)
         fail(r, "S13: %d writes in %lld s at rest %s, the first: %s", after - before, (long long)quiet / 1000, when,
              lines[before]);
-    if (nfaults == 0 && looks > quiet / AUDIT_INTERVAL_MS + 1) /* an unknown outcome is watched closely (S6c) */
+    if (nfaults == 0 && !goes_on &&
+        looks > quiet / AUDIT_INTERVAL_MS + 1) /* an unknown outcome is watched closely (S6c) */
         fail(r, "S13: AWS was looked at %lld times in %lld s", (long long)looks, (long long)quiet / 1000);
 }
 
@@ -502,10 +506,19 @@ static void settle(int64_t ms) {
 }
 
 static void make_operator(struct run *r) {
-    static const char *const policies[] = {"arn:aws:iam::aws:policy/AdministratorAccess"};
+    static const struct sim_aws_param params[] = {
+        {"RoleName", OPERATOR_ROLE},
+        {"PolicyName", "cni-iam"},
+        {"PolicyDocument", "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\","
+                           "\"Resource\":\"*\"}]}"}};
+    struct sim_aws_call call = {.service = "iam", .action = "PutRolePolicy", .params = params, .nparams = 3};
     struct sim_aws *aws = sim_world_aws(r->world);
-    if (r->o->operator_role)
-        sim_aws_add_node_role(aws, OPERATOR_ROLE, policies, 1);
+    struct sim_aws_answer answer;
+    if (r->o->operator_role) {
+        sim_aws_add_node_role(aws, OPERATOR_ROLE, NULL, 0);
+        sim_aws_do(aws, &call, &answer);
+        json_free(answer.value);
+    }
     sim_aws_add_access_key(aws, ACCESS_KEY, r->o->operator_role ? ACCOUNT "role/" OPERATOR_ROLE : ACCOUNT "root");
 }
 
@@ -517,7 +530,7 @@ static void make_teller(struct run *r) {
                                .enforcement_lag_ms = r->o->enforcement_lag_ms,
                                .trace = r->o->trace};
     r->teller = teller_new(&t);
-    if (teller_start(r->teller))
+    if (teller_start(r->teller, settle))
         settle(r->o->enforcement_lag_ms + 10000);
 }
 
@@ -621,7 +634,7 @@ static bool story_ends(struct run *r) {
     if (!judged(r))
         return false;
     r->out->migration_writes = net_writes(NULL);
-    return rest(r, "after the migration") && teller_story(r->teller)->deletion != STORY_DELETION_NONE;
+    return rest(r, "at its end") && teller_story(r->teller)->deletion != STORY_DELETION_NONE && binding(r);
 }
 
 static void follow_the_story(struct run *r) {

@@ -44,17 +44,15 @@ static bool read_spec(struct tree *t, const struct tree_key *k, yaml_node_t *nod
 
 /* --- steps --- */
 
-static const char moments[] = "start, applied, next, migrated, deleting, condition TYPE REASON, write N or call TEXT";
+static const char moments[] =
+    "start, applied, next, migrated, gone, deleting, condition TYPE REASON, write N or call TEXT";
 
 static bool read_when(struct tree *t, const struct tree_key *k, yaml_node_t *node, void *out) {
     static const struct {
         const char *word;
         enum story_when when;
-    } words[] = {{"start", STORY_START},
-                 {"applied", STORY_APPLIED},
-                 {"next", STORY_NEXT},
-                 {"migrated", STORY_MIGRATED},
-                 {"deleting", STORY_DELETING}};
+    } words[] = {{"start", STORY_START},       {"applied", STORY_APPLIED}, {"next", STORY_NEXT},
+                 {"migrated", STORY_MIGRATED}, {"gone", STORY_GONE},       {"deleting", STORY_DELETING}};
     struct story_step *s = out;
     const char *text = str_or(tree_scalar(node), "");
     (void)k;
@@ -200,7 +198,7 @@ static const struct tree_key fact_keys[] = {
     {"is", tree_bool, offsetof(struct raw_fact, is), 0, 0, NULL, true},
 };
 
-static bool add_fact(struct tree *t, const yaml_node_t *node, const struct raw_fact *raw, struct story *story) {
+static bool add_fact(struct tree *t, const yaml_node_t *node, const struct raw_fact *raw, struct story_facts *facts) {
     const struct {
         enum story_fact_kind kind;
         const char *subject, *text;
@@ -224,11 +222,11 @@ static bool add_fact(struct tree *t, const yaml_node_t *node, const struct raw_f
         return tree_bad(t, node, "expected own-role or node-role for pods");
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (forms[i].subject && forms[i].text) {
-            story->facts[story->nfacts++] = (struct story_fact){.line = tree_line(node),
-                                                                .kind = forms[i].kind,
-                                                                .subject = forms[i].subject,
-                                                                .text = forms[i].text,
-                                                                .is = raw->is};
+            facts->v[facts->n++] = (struct story_fact){.line = tree_line(node),
+                                                       .kind = forms[i].kind,
+                                                       .subject = forms[i].subject,
+                                                       .text = forms[i].text,
+                                                       .is = raw->is};
             return true;
         }
     return false;
@@ -244,15 +242,19 @@ static bool read_facts(struct tree *t, const struct tree_key *k, yaml_node_t *no
     return tree_list(t, node, STORY_FACTS_MAX, read_fact, out);
 }
 
-static const char *const ends[] = {"migrated", "ready", "stalled", NULL};
+static const char *const ends[] = {"migrated", "ready", "stalled", "waiting", "gone", NULL};
 static const char *const deletions[] = {"restores", "retains", "none", NULL};
 struct raw_expect {
     struct story *story;
     int end, deletion;
 };
 
-static bool read_facts_of(struct tree *t, const struct tree_key *k, yaml_node_t *node, void *out) {
-    return read_facts(t, k, node, ((struct raw_expect *)out)->story);
+static bool read_end_facts(struct tree *t, const struct tree_key *k, yaml_node_t *node, void *out) {
+    return read_facts(t, k, node, &((struct raw_expect *)out)->story->facts);
+}
+
+static bool read_later_facts(struct tree *t, const struct tree_key *k, yaml_node_t *node, void *out) {
+    return read_facts(t, k, node, &((struct raw_expect *)out)->story->afterwards);
 }
 
 static bool read_reason(struct tree *t, const struct tree_key *k, yaml_node_t *node, void *out) {
@@ -268,7 +270,8 @@ static const struct tree_key expect_keys[] = {
     {"reason", read_reason, 0, 0, 0, NULL, false},
     {"message", read_message, 0, 0, 0, NULL, false},
     {"deletion", tree_word, offsetof(struct raw_expect, deletion), 0, 0, deletions, false},
-    {"facts", read_facts_of, 0, 0, 0, NULL, false},
+    {"facts", read_end_facts, 0, 0, 0, NULL, false},
+    {"afterwards", read_later_facts, 0, 0, 0, NULL, false},
 };
 
 static bool read_expect(struct tree *t, const struct tree_key *k, yaml_node_t *node, void *out) {
@@ -278,9 +281,10 @@ static bool read_expect(struct tree *t, const struct tree_key *k, yaml_node_t *n
         return false;
     raw.story->end = (enum story_end)raw.end;
     raw.story->deletion = (enum story_deletion)raw.deletion;
-    if (raw.story->end == STORY_ENDS_MIGRATED && (raw.story->reason || raw.story->message))
-        return tree_bad(t, node, "expected no reason where it ends migrated");
-    if (raw.story->end != STORY_ENDS_MIGRATED && !raw.story->reason)
+    bool gives_reason = raw.story->end != STORY_ENDS_MIGRATED && raw.story->end != STORY_ENDS_GONE;
+    if (!gives_reason && (raw.story->reason || raw.story->message))
+        return tree_bad(t, node, "expected no reason where it ends %s", ends[raw.end]);
+    if (gives_reason && !raw.story->reason)
         return tree_bad(t, node, "expected the key reason where it ends %s", ends[raw.end]);
     return true;
 }
@@ -311,7 +315,7 @@ static bool read_file(struct tree *t, struct scenario *s) {
     if (!tree_mapping(t, tree_root(t), TREE_KEYS(file_keys), s))
         return false;
     if (s->swept && (s->story.nsteps || s->story.end != STORY_ENDS_MIGRATED ||
-                     s->story.deletion != STORY_DELETION_RESTORES || s->story.nfacts))
+                     s->story.deletion != STORY_DELETION_RESTORES || s->story.facts.n || s->story.afterwards.n))
         return tree_bad(t, tree_root(t), "expected no steps and no facts in a scenario that is swept");
     return true;
 }

@@ -5,7 +5,7 @@
  * (simulator/others.h). What they break is excused from S1 and S2 from then until every node may do its work again, which
  * has to be within repaired_within_ms, and the operator may take no policy off a node role meanwhile. With all steps done
  * and nothing excused, the world has to come to its end and stay there; then nothing is written any more (S13), the facts
- * are looked up, and the binding is deleted, with the steps of after that.
+ * are looked up, and the binding is deleted, with the steps and facts of after that.
  *
  * Ownership: of the scenario.   Errors: none, it is data.   Bounds: STORY_*_MAX.
  */
@@ -25,6 +25,7 @@ enum story_when {
     STORY_CONDITION, /* of that type, with that reason */
     STORY_WRITE,     /* the operator's call of that number that changes something */
     STORY_CALL,      /* the operator's next such call that contains the text: "aws CreateRole" */
+    STORY_GONE,      /* there is no binding any more, before the scenario's own deletion */
     STORY_DELETING   /* the binding's deletion was asked for */
 };
 
@@ -44,7 +45,9 @@ struct story_step {
 enum story_end {
     STORY_ENDS_MIGRATED, /* every pod on the role, no policy on a node role */
     STORY_ENDS_READY,    /* Ready, and NodeRoleDetached=False with the reason */
-    STORY_ENDS_STALLED   /* Stalled with the reason */
+    STORY_ENDS_STALLED,  /* Stalled with the reason */
+    STORY_ENDS_WAITING,  /* Ready=False with the reason */
+    STORY_ENDS_GONE      /* somebody deleted the binding, and it is gone */
 };
 enum story_deletion {
     STORY_DELETION_RESTORES, /* as it was before, with what others changed */
@@ -76,8 +79,10 @@ struct story {
     const char *reason;  /* NULL: any */
     const char *message; /* a part of that condition's message; NULL: any */
     enum story_deletion deletion;
-    struct story_fact facts[STORY_FACTS_MAX];
-    size_t nfacts;
+    struct story_facts {
+        struct story_fact v[STORY_FACTS_MAX];
+        size_t n;
+    } facts, afterwards; /* at the end; after the deletion */
 };
 
 #endif

@@ -27,7 +27,9 @@ struct teller {
     bool begun, deleting;
     int writes_seen; /* by the next step */
     /* what the last step broke */
-    const struct story_step *breaker; /* NULL: nothing is excused */
+    const struct story_step *breaker;      /* NULL: nothing is excused */
+    const struct story_step *last_breaker; /* of all that were */
+    bool acting;                           /* a step, not a program that comes back by itself */
     int64_t broken_ms, bad_ms;
     int detaches;                   /* of the operator, when it was broken */
     json *expected, *before;        /* the account without the operator; before the deed under way */
@@ -70,17 +72,31 @@ static bool is_migrated(const struct teller *t) {
 }
 
 static const json *end_condition(const struct teller *t) {
-    return condition(t, t->story->end == STORY_ENDS_STALLED ? "Stalled" : "NodeRoleDetached");
+    static const char *const types[] = {[STORY_ENDS_MIGRATED] = "Ready",
+                                        [STORY_ENDS_READY] = "NodeRoleDetached",
+                                        [STORY_ENDS_STALLED] = "Stalled",
+                                        [STORY_ENDS_WAITING] = "Ready",
+                                        [STORY_ENDS_GONE] = "Ready"};
+    return condition(t, types[t->story->end]);
 }
 
 bool teller_has_ended(const struct teller *t) {
-    if (t->story->end == STORY_ENDS_MIGRATED)
-        return is_migrated(t);
+    const char *reason = t->story->reason;
     if (t->story->message && !strstr(str_or(json_str(end_condition(t), "message"), ""), t->story->message))
         return false;
-    if (t->story->end == STORY_ENDS_STALLED)
-        return is(t, "Stalled", "True", t->story->reason);
-    return is(t, "Ready", "True", NULL) && is(t, "NodeRoleDetached", "False", t->story->reason);
+    switch (t->story->end) {
+    case STORY_ENDS_MIGRATED:
+        return is_migrated(t);
+    case STORY_ENDS_READY:
+        return is(t, "Ready", "True", NULL) && is(t, "NodeRoleDetached", "False", reason);
+    case STORY_ENDS_STALLED:
+        return is(t, "Stalled", "True", reason);
+    case STORY_ENDS_WAITING:
+        return is(t, "Ready", "False", reason);
+    case STORY_ENDS_GONE:
+        return binding(t) == NULL;
+    }
+    return false;
 }
 
 static int rows_of(const struct teller *t, struct sim_node_row **rows) {
@@ -108,22 +124,6 @@ static int detaches_of_operator(void) {
 
 /* --- steps --- */
 
-static void on_deed(void *arg, bool done) {
-    struct teller *t = arg;
-    struct sim_aws *aws = sim_world_aws(t->o.world);
-    if (!t->begun)
-        return;
-    if (!done) {
-        t->before = picture_take(aws);
-        return;
-    }
-    json *after = picture_take(aws);
-    picture_carry_over(t->expected, t->before, after);
-    json_free(after);
-    json_free(t->before);
-    t->before = NULL;
-}
-
 static bool excuse_ends(struct teller *t) {
     int64_t now = t->o.now_ms(), steady = t->o.enforcement_lag_ms + STEADY_MS;
     const struct story_step *s = t->breaker;
@@ -143,18 +143,47 @@ static bool excuse_ends(struct teller *t) {
     return true;
 }
 
+static void excuse(struct teller *t, const struct story_step *s) {
+    if (!t->breaker)
+        t->detaches = detaches_of_operator();
+    t->breaker = s;
+    t->broken_ms = t->bad_ms = t->o.now_ms();
+    sim_checker_excuse(t->checker, true);
+}
+
+static void on_deed(void *arg, bool done) {
+    struct teller *t = arg;
+    struct sim_aws *aws = sim_world_aws(t->o.world);
+    char line[400];
+    if (!t->begun)
+        return;
+    if (!done) {
+        t->before = picture_take(aws);
+        return;
+    }
+    json *after = picture_take(aws);
+    /* A program that came back by itself and changed something breaks what the step broke that made it come. */
+    if (!t->acting && t->last_breaker && picture_differs(t->before, after, line, sizeof line))
+        excuse(t, t->last_breaker);
+    picture_carry_over(t->expected, t->before, after);
+    json_free(after);
+    json_free(t->before);
+    t->before = NULL;
+}
+
 static bool act(struct teller *t, const struct story_step *s) {
     struct error err;
     if (s->repaired_within_ms && t->checker) {
-        t->breaker = s;
-        t->broken_ms = t->bad_ms = t->o.now_ms();
-        t->detaches = detaches_of_operator();
-        sim_checker_excuse(t->checker, true);
+        excuse(t, s);
+        t->last_breaker = s;
     }
     if (t->o.trace)
         printf("      %s: %s, after %d writes at %.1f s\n", s->who, s->does, net_writes(NULL),
                (double)t->o.now_ms() / 1000.0);
-    if (!sim_others_do(t->others, s->verb, s->args, s->nargs, &err))
+    t->acting = true;
+    bool ok = sim_others_do(t->others, s->verb, s->args, s->nargs, &err);
+    t->acting = false;
+    if (!ok)
         return failed(t, "line %d: %s", s->line, err.message);
     t->next++;
     t->due_ms = -1;
@@ -193,6 +222,8 @@ static bool has_come(struct teller *t, const struct story_step *s, bool look) {
         return net_writes(NULL) >= s->write;
     case STORY_CALL:
         return has_called(t, s->text);
+    case STORY_GONE:
+        return look && binding(t) == NULL;
     case STORY_DELETING:
         return t->deleting;
     }
@@ -229,10 +260,13 @@ bool teller_is_deleted_done(const struct teller *t) {
     return !t->breaker && !next_step(t);
 }
 
-bool teller_start(struct teller *t) {
+bool teller_start(struct teller *t, void (*settle)(int64_t ms)) {
     const struct story_step *s;
-    while ((s = next_step(t)) != NULL && s->when == STORY_START && act(t, s))
-        ;
+    while ((s = next_step(t)) != NULL && s->when == STORY_START) {
+        settle(s->wait_ms);
+        if (!act(t, s))
+            break;
+    }
     return t->next > 0;
 }
 
@@ -356,9 +390,9 @@ static bool is_so(const struct teller *t, const struct story_fact *f) {
     return so;
 }
 
-static void check_facts(struct teller *t) {
-    for (size_t i = 0; i < t->story->nfacts; i++) {
-        const struct story_fact *f = &t->story->facts[i];
+static void check_facts(struct teller *t, const struct story_facts *facts) {
+    for (size_t i = 0; i < facts->n; i++) {
+        const struct story_fact *f = &facts->v[i];
         if (is_so(t, f) != f->is)
             failed(t, "line %d: the fact about %s %s is not so", f->line, f->subject, f->text);
     }
@@ -386,12 +420,6 @@ static void check_migrated(struct teller *t) {
     }
 }
 
-void teller_check_end(struct teller *t) {
-    if (t->story->end == STORY_ENDS_MIGRATED)
-        check_migrated(t);
-    check_facts(t);
-}
-
 static void check_restored(struct teller *t) {
     struct sim_node_row *rows;
     char line[400];
@@ -405,11 +433,18 @@ static void check_restored(struct teller *t) {
     json_free(is_now);
 }
 
+void teller_check_end(struct teller *t) {
+    if (t->story->end == STORY_ENDS_MIGRATED)
+        check_migrated(t);
+    if (t->story->end == STORY_ENDS_GONE)
+        check_restored(t);
+    check_facts(t, &t->story->facts);
+}
+
 void teller_check_deletion(struct teller *t) {
     if (t->story->deletion == STORY_DELETION_RESTORES)
         check_restored(t);
-    else
-        check_facts(t);
+    check_facts(t, &t->story->afterwards);
 }
 
 /* --- life --- */

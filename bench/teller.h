@@ -28,7 +28,8 @@ void teller_free(struct teller *t);
 const struct story *teller_story(const struct teller *t);
 const char *teller_failure(const struct teller *t); /* "": none */
 
-bool teller_start(struct teller *t);                              /* the steps of the start; false: there are none */
+/* The steps of the start; false: there are none. */
+bool teller_start(struct teller *t, void (*settle)(int64_t ms));
 void teller_begin(struct teller *t, struct sim_checker *checker); /* from now on the operator may do something */
 bool teller_look(struct teller *t);                               /* false: failed */
 bool teller_is_done(const struct teller *t); /* all steps before the deletion, and nothing excused */

@@ -97,6 +97,7 @@ bool ctx_stall(struct ctx *c, enum gate g, const char *reason, const char *fmt, 
         c->stalled_message = message;
     }
     c->blocked = true;
+    c->gate_stalled[g] = true;
     set_gate(c, g, CIB_GATE_FAILED, message);
     ctx_condition(c, gate_conditions[g], CIB_CONDITION_FALSE, reason, message);
     ctx_requeue(c, STALLED_RETRY_MS);
@@ -113,8 +114,10 @@ bool ctx_wait(struct ctx *c, enum gate g, const char *reason, int64_t requeue_ms
         c->waiting_message = message;
     }
     c->blocked = true;
-    set_gate(c, g, CIB_GATE_WAITING, message);
-    ctx_condition(c, gate_conditions[g], CIB_CONDITION_FALSE, reason, message);
+    if (!c->gate_stalled[g]) {
+        set_gate(c, g, CIB_GATE_WAITING, message);
+        ctx_condition(c, gate_conditions[g], CIB_CONDITION_FALSE, reason, message);
+    }
     if (requeue_ms > 0)
         ctx_requeue(c, requeue_ms);
     return false;
@@ -160,9 +163,8 @@ static const char *stall_reason(const struct effect *e, enum err_code code) {
     if (code == ERR_NO_CREDENTIALS || code == ERR_UNAUTHORIZED)
         return REASON_NO_CREDENTIALS;
     if (code == ERR_QUOTA)
-        return e->kind == EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY || e->kind == EFFECT_IAM_CREATE_ROLE
-                   ? REASON_TRUST_POLICY_TOO_LONG
-                   : REASON_QUOTA;
+        /* A role is made with our statement alone, which is far from the limit: then it is the number of roles. */
+        return e->kind == EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY ? REASON_TRUST_POLICY_TOO_LONG : REASON_QUOTA;
     if (code == ERR_NOT_FOUND && e->kind == EFFECT_IAM_ATTACH_ROLE_POLICY)
         return REASON_POLICY_NOT_FOUND;
     if (code == ERR_CONFLICT || code == ERR_FIELD_CONFLICT || code == ERR_ALREADY_EXISTS)

@@ -56,6 +56,7 @@ struct ctx {
     bool missing_reads;
     bool live; /* reads are asked with LIVE_MAX_AGE_MS: directly before a destructive step */
     bool stalled;
+    bool gate_stalled[CIB_GATES]; /* in this pass: what is only waited for does not cover it */
     const char *stalled_reason, *stalled_message;
     const char *waiting_reason, *waiting_message;
     bool may_act;          /* Enforce, not suspended (or guard, or finalize) */

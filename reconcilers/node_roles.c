@@ -255,8 +255,9 @@ static void judge_consumer(struct ctx *c, struct node_role_fact *r, const char *
         return;
     }
     if (!r->foreign)
-        r->foreign = arena_printf(c->a, "instance %s (profile %s%s%s) uses node role %s and is no node of this cluster",
-                                  str_or(id, "?"), profile, cluster ? ", cluster " : "", str_or(cluster, ""), r->name);
+        r->foreign = arena_printf(
+            c->a, "instance %s (profile %s%s%s) uses node role %s and is no node of this cluster that runs aws-node",
+            str_or(id, "?"), profile, cluster ? ", cluster " : "", str_or(cluster, ""), r->name);
 }
 
 bool observe_consumers(struct ctx *c, struct node_role_fact *r, enum gate g) {

@@ -50,9 +50,7 @@ static struct place *place_new(struct places *p) {
 
 static void collect_node(void *arg, const json *node) {
     struct places *p = arg;
-    const json *labels = json_path(node, "metadata.labels");
-    if (json_key_str(labels, "eks.amazonaws.com/compute-type") ||
-        !str_eq(str_or(json_key_str(labels, "kubernetes.io/os"), "linux"), "linux") || p->n >= SIM_WORLD_NODES_MAX)
+    if (!node_runs_aws_node(node) || p->n >= SIM_WORLD_NODES_MAX)
         return;
     struct place *at = place_new(p);
     snprintf(at->node, sizeof at->node, "%s", str_or(json_str(node, "metadata.name"), ""));

@@ -33,9 +33,21 @@ static bool deletes_addon(struct deed *d) {
     return deed_aws(d, "eks", "DeleteAddon", NULL, "clusterName", SIM_CLUSTER_NAME, "addonName", "vpc-cni", NULL);
 }
 
+/* A Fargate profile got a pod: a node without an instance, which has no aws-node. */
+static bool adds_fargate_node(struct deed *d) {
+    return deed_kube(
+        d, "POST", "/api/v1/nodes", DEED_JSON,
+        arena_printf(d->a,
+                     "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"%s\",\"labels\":{"
+                     "\"kubernetes.io/os\":\"linux\",\"eks.amazonaws.com/compute-type\":\"fargate\"}},\"spec\":{"
+                     "\"providerID\":\"aws:///us-west-2a/0c0c0c0c0c-fargate/%s\"}}",
+                     deed_arg(d, "name"), deed_arg(d, "name")));
+}
+
 const struct sim_verb eks_addon_verbs[] = {
     {"creates-addon", creates_addon, {"role?"}},
     {"deletes-addon", deletes_addon, {NULL}},
+    {"adds-fargate-node", adds_fargate_node, {"name"}},
     {"applies-service-account", apply_account, {"role?"}},
     {NULL, NULL, {NULL}},
 };

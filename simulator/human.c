@@ -105,8 +105,12 @@ static const char *provider_name(struct deed *d, int i) {
     return arena_printf(d->a, "https://oidc.example.com/id/%d", i);
 }
 
+static const char of_ec2[] =
+    "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":"
+    "\"ec2.amazonaws.com\"},\"Action\":\"sts:AssumeRole\"}]}";
+
 static bool fill_roles(struct deed *d) {
-    return fill_account(d, "CreateRole", "RoleName", role_name, deed_irsa_trust(d));
+    return fill_account(d, "CreateRole", "RoleName", role_name, of_ec2);
 }
 
 static bool fill_providers(struct deed *d) {

@@ -6,6 +6,20 @@
 #include "platform/base/str.h"
 #include "simulator/others_internal.h"
 
+static void note_last(void *arg, const json *node) {
+    *(const char **)arg = json_str(node, "metadata.name");
+}
+
+/* Windows nodes are so from the beginning: before the DaemonSet's controller has looked. */
+static bool is_of_os(struct deed *d) {
+    const char *name = NULL;
+    sim_kube_each(d->o->w->kube, "nodes", NULL, note_last, &name);
+    return !deed_arg(d, "os") ||
+           deed_kube(
+               d, "PATCH", arena_printf(d->a, "/api/v1/nodes/%s", str_or(name, "")), DEED_MERGE,
+               arena_printf(d->a, "{\"metadata\":{\"labels\":{\"kubernetes.io/os\":\"%s\"}}}", deed_arg(d, "os")));
+}
+
 /* with role: a node role that is made now, with what a node needs and the CNI's policy, if `policy` is not "none". */
 static bool adds_nodes(struct deed *d) {
     static const char *const policies[] = {"arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy",
@@ -20,12 +34,10 @@ static bool adds_nodes(struct deed *d) {
             sim_world_add_node_on(d->o->w, role);
         else
             sim_world_add_node(d->o->w);
+        if (!is_of_os(d))
+            return false;
     }
     return true;
-}
-
-static void note_last(void *arg, const json *node) {
-    *(const char **)arg = json_str(node, "metadata.name");
 }
 
 static bool removes_node(struct deed *d) {
@@ -38,7 +50,7 @@ static bool removes_node(struct deed *d) {
 }
 
 const struct sim_verb karpenter_verbs[] = {
-    {"adds-nodes", adds_nodes, {"count?", "role?", "policy?"}},
+    {"adds-nodes", adds_nodes, {"count?", "role?", "policy?", "os?"}},
     {"removes-node", removes_node, {NULL}},
     {NULL, NULL, {NULL}},
 };

@@ -56,6 +56,13 @@ bool sim_world_pod_permitted(struct sim_world *w, const json *pod) {
     return role && sim_aws_allows(w->aws, role, SIM_CNI_ACTION(w));
 }
 
+/* As aws-node's own affinity says it. */
+bool node_runs_aws_node(const json *node) {
+    const json *labels = json_path(node, "metadata.labels");
+    return !json_key_str(labels, "eks.amazonaws.com/compute-type") &&
+           str_eq(str_or(json_key_str(labels, "kubernetes.io/os"), "linux"), "linux");
+}
+
 /* --- the kubelet --- */
 
 static bool is_ready(const json *pod) {
@@ -290,7 +297,7 @@ struct rows {
 
 static void add_row(void *arg, const json *node) {
     struct rows *rows = arg;
-    if (rows->n >= rows->max)
+    if (rows->n >= rows->max || !node_runs_aws_node(node))
         return;
     struct sim_node_row *row = &rows->v[rows->n++];
     memset(row, 0, sizeof *row);

@@ -50,7 +50,8 @@ struct sim_node_row {
     char role[256];          /* OWN_ROLE: which */
     int64_t created_wall_ms; /* the pod */
 };
-int sim_world_rows(struct sim_world *w, struct sim_node_row *rows, int max); /* one for each node, by name */
+int sim_world_rows(struct sim_world *w, struct sim_node_row *rows,
+                   int max); /* one for each node that is to have a pod, by name */
 /* What a pod that is on its node and not leaving makes of the row of that node; false: it is none of these. */
 bool sim_world_row_of(struct sim_world *w, const json *pod, struct sim_node_row *row);
 

@@ -62,6 +62,7 @@ char *daemonset_hash(const json *ds, struct arena *a); /* what pods of its templ
 void node_on_write(struct sim_world *w, const char *type, const char *resource, const json *object);
 void node_forget_leaving(struct sim_world *w);
 void node_on_aws_write(struct sim_world *w);
+bool node_runs_aws_node(const json *node);
 
 void webhook_on_write(struct sim_world *w, const char *resource, const json *object);
 void webhook_admit(struct sim_world *w, json *pod, bool dry_run);

@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct scenario *s = scenario_parse("fuzz", "fuzz.yaml", (const char *)data, size, &err);
     if (s) {
         assert(s->about && s->options.spec && s->options.story == &s->story && s->options.nodes >= 1);
-        assert(s->story.nsteps <= STORY_STEPS_MAX && s->story.nfacts <= STORY_FACTS_MAX);
+        assert(s->story.nsteps <= STORY_STEPS_MAX && s->story.facts.n <= STORY_FACTS_MAX &&
+               s->story.afterwards.n <= STORY_FACTS_MAX);
         for (size_t i = 0; i < s->story.nsteps; i++)
             assert(s->story.steps[i].verb);
     } else {

@@ -71,10 +71,11 @@ static void steps_in_their_order(void **state) {
                    "  - {when: call aws CreateRole, who: human, does: restart}\n"
                    "  - {when: condition Stalled RoleNotOurs, who: human, does: restart}\n"
                    "  - {when: migrated, repairedWithin: 2m, who: human, does: delete-pods}\n"
+                   "  - {when: gone, who: human, does: restart}\n"
                    "  - {when: deleting, who: human, does: restart}\n"
                    "expect: {ends: stalled, reason: RoleNotOurs, message: eks, deletion: retains}\n");
     const struct story_step *p = s->story.steps;
-    assert_int_equal(s->story.nsteps, 7);
+    assert_int_equal(s->story.nsteps, 8);
     assert_int_equal(p[0].when, STORY_START);
     assert_int_equal(p[0].line, 5);
     assert_int_equal(p[1].when, STORY_START); /* next, within the start */
@@ -88,7 +89,8 @@ static void steps_in_their_order(void **state) {
     assert_string_equal(p[4].type, "Stalled");
     assert_string_equal(p[4].text, "RoleNotOurs");
     assert_int_equal(p[5].repaired_within_ms, 120000);
-    assert_int_equal(p[6].when, STORY_DELETING);
+    assert_int_equal(p[6].when, STORY_GONE);
+    assert_int_equal(p[7].when, STORY_DELETING);
     assert_int_equal(s->story.end, STORY_ENDS_STALLED);
     assert_string_equal(s->story.reason, "RoleNotOurs");
     assert_string_equal(s->story.message, "eks");
@@ -106,16 +108,19 @@ static void facts_of_each_kind(void **state) {
                                     "    - {provider: u, is: true}\n"
                                     "    - {annotation: '', is: true}\n"
                                     "    - {pods: own-role, is: true}\n"
-                                    "    - {event: e, is: true}\n");
+                                    "    - {event: e, is: true}\n"
+                                    "  afterwards: [{role: r, is: false}]\n");
     static const enum story_fact_kind kinds[] = {STORY_FACT_ROLE, STORY_FACT_POLICY,   STORY_FACT_TRUST,
                                                  STORY_FACT_TAG,  STORY_FACT_PROVIDER, STORY_FACT_ANNOTATION,
                                                  STORY_FACT_PODS, STORY_FACT_EVENT};
-    assert_int_equal(s->story.nfacts, 8);
+    assert_int_equal(s->story.facts.n, 8);
     for (size_t i = 0; i < 8; i++)
-        assert_int_equal(s->story.facts[i].kind, kinds[i]);
-    assert_false(s->story.facts[1].is);
-    assert_string_equal(s->story.facts[1].text, "p");
-    assert_string_equal(s->story.facts[5].subject, "");
+        assert_int_equal(s->story.facts.v[i].kind, kinds[i]);
+    assert_false(s->story.facts.v[1].is);
+    assert_string_equal(s->story.facts.v[1].text, "p");
+    assert_string_equal(s->story.facts.v[5].subject, "");
+    assert_int_equal(s->story.afterwards.n, 1);
+    assert_false(s->story.afterwards.v[0].is);
     scenario_free(s);
 }
 
@@ -140,7 +145,8 @@ static void wrong_ones(void **state) {
         {"about: a\nsources: [b]\nspec: text\nexpect: {ends: migrated}\n",
          "x.yaml:3:7: expected the spec of a binding"},
         {"about: a\nsources: b\nspec: {}\nexpect: {ends: migrated}\n", "x.yaml:2:10: expected a list"},
-        {HEAD "expect: {ends: soon}\n", "x.yaml:4:16: expected one of migrated, ready, stalled for ends"},
+        {HEAD "expect: {ends: soon}\n",
+         "x.yaml:4:16: expected one of migrated, ready, stalled, waiting, gone for ends"},
         {HEAD "expect: {ends: stalled}\n", "x.yaml:4:9: expected the key reason where it ends stalled"},
         {HEAD "expect: {ends: migrated, reason: X}\n", "x.yaml:4:9: expected no reason"},
         {HEAD "expect: {ends: migrated, facts: [{role: r}]}\n", "x.yaml:4:34: expected the key is"},

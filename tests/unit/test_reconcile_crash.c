@@ -207,7 +207,8 @@ static void reasons_of_other_refusals(void **state) {
         enum effect_kind kind;
         enum err_code code;
         const char *reason;
-    } rows[] = {{EFFECT_IAM_CREATE_ROLE, ERR_QUOTA, "TrustPolicyTooLong"},
+    } rows[] = {{EFFECT_IAM_CREATE_ROLE, ERR_QUOTA, "QuotaExceeded"},
+                {EFFECT_IAM_CREATE_ROLE, ERR_FORBIDDEN, "AccessDenied"},
                 {EFFECT_IAM_CREATE_OIDC_PROVIDER, ERR_QUOTA, "QuotaExceeded"},
                 {EFFECT_IAM_CREATE_ROLE, ERR_NO_CREDENTIALS, "NoCredentials"},
                 {EFFECT_IAM_CREATE_ROLE, ERR_INVALID, "RequestRefused"},

@@ -64,6 +64,7 @@ static void a_foreign_role_of_the_name_is_left_alone(void **state) {
     char trust[4096];
     strcpy(trust, r->trust);
     sim_expect(s, "Stalled", "True", "RoleNotOurs", 5 * MINUTES);
+    sim_expect(s, "RoleReady", "False", "RoleNotOurs", 1 * MINUTES); /* and not what would come after */
     assert_string_equal(r->trust, trust);
     assert_int_equal(r->ntags, 0);
     sim_delete_and_wait(s);
