@@ -193,16 +193,33 @@ void node_on_aws_write(struct sim_world *w) {
 /* --- pods that come and go --- */
 
 struct leaving {
+    struct leaving *next;
     struct sim_world *w;
+    uint64_t timer;
     char ns[64], name[256], uid[64];
 };
+
+static void leaving_free(struct leaving *l) {
+    struct leaving **at = &l->w->leaving;
+    while (*at != l)
+        at = &(*at)->next;
+    *at = l->next;
+    world_stop_timer(l->w, &l->timer);
+    free(l);
+}
 
 static void gone(void *arg) {
     struct leaving *l = arg;
     const json *pod = sim_kube_get(l->w->kube, "pods", l->ns, l->name);
     if (pod && str_eq(json_str(pod, "metadata.uid"), l->uid))
         sim_kube_delete(l->w->kube, "pods", l->ns, l->name);
-    free(l);
+    l->timer = 0;
+    leaving_free(l);
+}
+
+void node_forget_leaving(struct sim_world *w) {
+    while (w->leaving)
+        leaving_free(w->leaving);
 }
 
 void node_on_write(struct sim_world *w, const char *type, const char *resource, const json *object) {
@@ -216,10 +233,12 @@ void node_on_write(struct sim_world *w, const char *type, const char *resource, 
     if (!l)
         die("out of memory");
     l->w = w;
+    l->next = w->leaving;
+    w->leaving = l;
     snprintf(l->ns, sizeof l->ns, "%s", str_or(json_str(object, "metadata.namespace"), ""));
     snprintf(l->name, sizeof l->name, "%s", str_or(json_str(object, "metadata.name"), ""));
     snprintf(l->uid, sizeof l->uid, "%s", str_or(json_str(object, "metadata.uid"), ""));
-    world_after(w, w->o.pod_start_ms < LINGER_MS ? w->o.pod_start_ms : LINGER_MS, gone, l);
+    l->timer = world_after(w, w->o.pod_start_ms < LINGER_MS ? w->o.pod_start_ms : LINGER_MS, gone, l);
 }
 
 /* --- nodes --- */

@@ -156,6 +156,7 @@ void sim_world_free(struct sim_world *w) {
     world_stop_timer(w, &w->daemonset_timer);
     world_stop_timer(w, &w->node_timer);
     world_stop_timer(w, &w->webhook_timer);
+    node_forget_leaving(w);
     sim_kube_free(w->kube);
     sim_aws_free(w->aws);
     free(w);

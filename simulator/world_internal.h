@@ -42,6 +42,7 @@ struct sim_world {
     bool webhook_up;
     char injected_role[256], coming_role[256]; /* what its cache knows, and what it is about to know */
     uint64_t webhook_timer;
+    struct leaving *leaving; /* pods that are being deleted (node.c) */
     int misses_left;
 };
 
@@ -59,6 +60,7 @@ void daemonset_sync(struct sim_world *w);
 char *daemonset_hash(const json *ds, struct arena *a); /* what pods of its template have as HASH_LABEL */
 
 void node_on_write(struct sim_world *w, const char *type, const char *resource, const json *object);
+void node_forget_leaving(struct sim_world *w);
 void node_on_aws_write(struct sim_world *w);
 bool node_runs_aws_node(const json *node);
 
