@@ -65,10 +65,29 @@ bool soak_reattached(struct ctx *c) {
                     c->spec->node_role.soak_seconds);
 }
 
+/* A role that pods lived on before us may be gone meanwhile: then they go back to the node roles. One that can not be read
+ * counts as there. */
+static bool prior_role_is_known(struct ctx *c) {
+    if (!c->s->prior.role_arn)
+        return true;
+    const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_ROLE, "RoleName", name_of_arn(c->s->prior.role_arn), NULL);
+    const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
+    if (!o)
+        return false;
+    if (GUARD(prior_role_is_there, o->error.code != ERR_NOT_FOUND))
+        return true;
+    ctx_note(c, true, "PriorRoleGone", "Restore", "role %s, which aws-node had before, is gone: back to the node roles",
+             c->s->prior.role_arn);
+    c->s->prior.role_arn = NULL;
+    return true;
+}
+
 /* Pods that lived on a role of their own before us go back to that one, whatever the node roles grant. A node whose role
  * is not known is no reason to keep a binding for ever. */
 bool node_roles_carry(struct ctx *c, const char **lacks) {
     *lacks = NULL;
+    if (!prior_role_is_known(c))
+        return false;
     if (c->s->prior.role_arn || c->ntarget == 0)
         return true;
     if (!observe_node_roles(c, G8) || c->missing_reads)

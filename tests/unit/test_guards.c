@@ -351,6 +351,17 @@ static bool a_policy_that_is_not_enforced_yet(void) {
     return breaks_s1(s);
 }
 
+static bool the_earlier_role_is_gone(void) {
+    struct sim *s = sim_start(3, QUICK);
+    struct sim_role *prior = sim_foreign_role(s, "prior");
+    snprintf(s->sa_role, sizeof s->sa_role, "%s", prior->arn);
+    s->provider = s->provider_audience = true;
+    sim_until(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+    prior->exists = false;
+    delete_binding(s);
+    return breaks_s1(s);
+}
+
 static bool a_node_role_that_grants_nothing(void) {
     struct sim *s = detached(QUICK);
     struct sim_role *b = sim_second_node_role(s, 3);
@@ -461,6 +472,7 @@ static const struct row rows[] = {
     ROW(policies_are_back, "S15", a_policy_that_is_still_off),
     ROW(restored_policy_is_enforced, "S1", a_policy_that_is_not_enforced_yet),
     ROW(node_roles_grant, "S1", a_node_role_that_grants_nothing),
+    ROW(prior_role_is_there, "S1", the_earlier_role_is_gone),
     ROW(pods_are_back, "S1", pods_that_still_bear_the_role),
     ROW(role_change_restores_first, "S1", another_role_and_a_missed_pod),
     ROW(live_tags_are_ours, "S5", a_role_whose_tags_changed_hands),

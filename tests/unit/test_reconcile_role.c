@@ -256,6 +256,21 @@ static void a_prior_role_comes_back(void **state) {
     sim_end(s);
 }
 
+static void a_prior_role_that_is_gone_does_not(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    struct sim_role *prior = sim_foreign_role(s, "prior");
+    snprintf(s->sa_role, sizeof s->sa_role, "%s", prior->arn);
+    s->provider = s->provider_audience = true;
+    sim_expect_ready(s);
+    prior->exists = false;
+    sim_delete_and_wait(s);
+    assert_string_equal(s->sa_role, "");
+    assert_int_equal(sim_pods_with_role(s, NULL), 3);
+    assert_true(sim_every_pod_permitted(s));
+    sim_end(s);
+}
+
 #define CNI_ACTIONS                                                                                                    \
     "\"ec2:AssignPrivateIpAddresses\",\"ec2:AttachNetworkInterface\",\"ec2:CreateNetworkInterface\","                  \
     "\"ec2:DeleteNetworkInterface\",\"ec2:Describe*\",\"ec2:DetachNetworkInterface\",\"ec2:CreateTags\","              \
@@ -360,6 +375,7 @@ int main(void) {
         cmocka_unit_test(a_binding_that_was_pruned_and_applied_again),
         cmocka_unit_test(another_role_after_a_detachment),
         cmocka_unit_test(a_prior_role_comes_back),
+        cmocka_unit_test(a_prior_role_that_is_gone_does_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
