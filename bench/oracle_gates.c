@@ -1,5 +1,6 @@
 /* oracle_gates.c - the gates and the way back, by what is so in the world when a call reaches its server. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench/oracle_internal.h"
@@ -158,8 +159,7 @@ static void check_delete(const struct net_call *c) {
 
 static int soak_ms(void) {
     const char *at = strstr(oracle.o->spec, "\"soakSeconds\":");
-    int seconds = 0;
-    return at && sscanf(at + strlen("\"soakSeconds\":"), "%d", &seconds) == 1 ? seconds * 1000 : 0;
+    return at ? (int)strtol(at + strlen("\"soakSeconds\":"), NULL, 10) * 1000 : 0;
 }
 
 static void check_soak(const char *role) {

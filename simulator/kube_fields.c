@@ -62,7 +62,7 @@ static char *prefixed(const char two[3], const char *text, struct arena *a) {
     size_t n = strlen(text);
     char *out = arena_alloc(a, n + 3);
     memcpy(out, two, 2);
-    memcpy(out + 2, text, n);
+    memcpy(out + 2, text, n + 1);
     return out;
 }
 

@@ -28,14 +28,14 @@ static bool is_meta_key(const char *key) {
 
 static const char *join(const char *path, const char *key, struct arena *a) {
     size_t before = strlen(path);
-    size_t n = strlen(key);
     if (before == 0) {
-        return arena_strndup(a, key, n);
+        return arena_strdup(a, key);
     }
-    char *joined = arena_alloc(a, before + n + 2);
-    memcpy(joined, path, before);
-    joined[before] = '.';
-    memcpy(joined + before + 1, key, n);
+    size_t size = before + strlen(key) + 2;
+    char *joined = arena_alloc(a, size);
+    char *end = stpcpy(joined, path);
+    *end = '.';
+    (void)stpcpy(end + 1, key);
     return joined;
 }
 

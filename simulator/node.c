@@ -218,8 +218,12 @@ static void gone(void *arg) {
 }
 
 void node_forget_leaving(struct sim_world *w) {
-    while (w->leaving)
-        leaving_free(w->leaving);
+    for (struct leaving *l = w->leaving, *next; l; l = next) {
+        next = l->next;
+        world_stop_timer(w, &l->timer);
+        free(l);
+    }
+    w->leaving = NULL;
 }
 
 void node_on_write(struct sim_world *w, const char *type, const char *resource, const json *object) {

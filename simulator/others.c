@@ -115,8 +115,9 @@ static void key_of(const struct deed *d, char out[64]) {
     snprintf(out, 64, "AKIASIMULATED-%s", d->who);
 }
 
-static bool call_aws(struct deed *d, struct sim_aws_call *call, json **out, va_list ap) {
+static bool call_aws(struct deed *d, const struct sim_aws_call *begun, json **out, va_list ap) {
     struct sim_aws_param params[SIM_DEED_CALL_PARAMS_MAX];
+    struct sim_aws_call whole = *begun, *call = &whole;
     struct sim_aws_answer answer;
     char key[64];
     for (const char *name; (name = va_arg(ap, const char *)) != NULL;) {
