@@ -47,8 +47,9 @@ struct call {
     size_t nparams;
     /* Kubernetes; NULL: none */
     const char *resource, *ns, *name, *subresource, *resource_version;
-    json *body;
+    json *body; /* once it was asked for */
 };
+const json *call_body(struct call *c);                          /* NULL: none, or no JSON */
 const char *call_param(const struct call *c, const char *name); /* "" if absent */
 bool call_is(const struct call *c, const char *action);
 bool call_is_kube(const struct call *c, const char *method, const char *resource, const char *subresource);
@@ -141,11 +142,11 @@ void rollout_begins(struct sim_checker *c);
 void rollout_saw_account(struct sim_checker *c, const json *service_account);
 void rollout_saw_workload(struct sim_checker *c, const json *daemon_set);
 void rollout_saw_binding(struct sim_checker *c, const char *type, const json *binding);
-void rollout_judges(struct sim_checker *c, const struct call *k); /* writes or not */
+void rollout_judges(struct sim_checker *c, struct call *k); /* writes or not */
 
 void leader_saw_lease(struct sim_checker *c);
 void leader_judges(struct sim_checker *c, const struct call *k);
-void leader_heard(struct sim_checker *c, const struct call *k, int status, const char *body);
+void leader_heard(struct sim_checker *c, struct call *k, int status, const char *body);
 
 void unknown_judges(struct sim_checker *c, const struct call *k); /* reads too */
 void unknown_heard(struct sim_checker *c, const struct call *k, int status);

@@ -138,16 +138,21 @@ static bool check_type(const json *schema, const json *value, const char *path, 
     return false;
 }
 
+static bool is_one_of(const json *list, const json *value) {
+    const json *it = json_first(list);
+    while (it != NULL && !json_equal(it, value)) {
+        it = it->next;
+    }
+    return it != NULL;
+}
+
 static void check_enum(const json *schema, const json *value, const char *path, const struct checking *ck) {
     const json *list = json_array(schema, "enum");
     struct strlist shown = {0};
-    for (const json *it = json_first(list); it != NULL; it = it->next) {
-        if (json_equal(it, value)) {
-            return;
+    if (list != NULL && !is_one_of(list, value)) {
+        for (const json *it = json_first(list); it != NULL; it = it->next) {
+            strlist_add(&shown, json_print_arena(it, ck->a), ck->a);
         }
-        strlist_add(&shown, json_print_arena(it, ck->a), ck->a);
-    }
-    if (list != NULL) {
         kube_cause(ck->c, path, "FieldValueNotSupported", "Unsupported value: %s: supported values: %s",
                    json_print_arena(value, ck->a), strlist_join(&shown, ", ", ck->a));
     }
@@ -201,15 +206,14 @@ static double number_of(const json *v) {
 static void check_number(const json *schema, const json *value, const char *path, const struct checking *ck) {
     const json *min = json_get(schema, "minimum");
     const json *max = json_get(schema, "maximum");
-    const char *shown = json_print_arena(value, ck->a);
     if (min != NULL && number_of(value) < number_of(min)) {
         kube_cause(ck->c, path, "FieldValueInvalid",
-                   "Invalid value: %s: %s in body should be greater than or equal to %s", shown, path,
-                   json_print_arena(min, ck->a));
+                   "Invalid value: %s: %s in body should be greater than or equal to %s",
+                   json_print_arena(value, ck->a), path, json_print_arena(min, ck->a));
     }
     if (max != NULL && number_of(value) > number_of(max)) {
         kube_cause(ck->c, path, "FieldValueInvalid", "Invalid value: %s: %s in body should be less than or equal to %s",
-                   shown, path, json_print_arena(max, ck->a));
+                   json_print_arena(value, ck->a), path, json_print_arena(max, ck->a));
     }
 }
 

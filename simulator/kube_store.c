@@ -15,14 +15,20 @@ void kube_ref(struct kube_version *v) {
 void kube_unref(struct kube_version *v) {
     if (v != NULL && --v->refs == 0) {
         json_free(v->value);
+        free(v->text);
         free(v);
     }
+}
+
+const char *kube_version_text(struct kube_version *v) {
+    v->text = v->text != NULL ? v->text : json_print(v->value);
+    return v->text;
 }
 
 /* ---- trees ---- */
 
 json *kube_member(json *o, const char *key) {
-    return cJSON_IsObject(o) ? cJSON_GetObjectItemCaseSensitive(o, key) : NULL;
+    return (json *)(uintptr_t)json_get(o, key);
 }
 
 json *kube_need_object(json *o, const char *key) {
@@ -31,8 +37,9 @@ json *kube_need_object(json *o, const char *key) {
 }
 
 void kube_drop(json *o, const char *key) {
-    if (json_is_object(o)) {
-        cJSON_DeleteItemFromObjectCaseSensitive(o, key);
+    json *there = kube_member(o, key);
+    if (there != NULL) {
+        json_free(cJSON_DetachItemViaPointer(o, there));
     }
 }
 
@@ -57,7 +64,7 @@ void kube_copy_member(json *to, const json *from, const char *key) {
     const json *there = json_get(from, key);
     if (there == NULL) {
         kube_drop(to, key);
-    } else {
+    } else if (!json_equal(json_get(to, key), there)) {
         json_add_item(to, key, json_dup(there));
     }
 }
