@@ -85,7 +85,7 @@ struct sim_checker {
     struct strmap *nodes; /* name -> struct checker_node */
     struct sim_node_row *rows;
     uint64_t timer;
-    int64_t look_until_ms;
+    int64_t look_until_ms, looked_ms;
     bool excused, worked; /* worked: a pod had permissions when the judge came */
     int violations;
     char sentences[CHECKER_VIOLATIONS_MAX][CHECKER_SENTENCE_MAX];
@@ -109,7 +109,7 @@ struct sim_checker {
     int64_t generation, binding_generation;
 
     struct strmap *secrets;
-    unsigned char secret_filter[8192]; /* bits: beginnings of secrets */
+    unsigned char secret_filter[8192]; /* bits: pieces of secrets */
     /* liveness */
     char refused[160];
     int refusals;

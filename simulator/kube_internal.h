@@ -200,6 +200,7 @@ json *kube_invalid_one(const struct kube_resource *r, const char *name, const ch
 void kube_cause(struct kube_causes *c, const char *field, const char *reason, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* 422 with the causes, or NULL when there are none; empties them either way. */
+void kube_causes_drop(struct kube_causes *c); /* they are not told */
 json *kube_causes_status(struct kube_causes *c, const struct kube_resource *r, const char *name);
 void kube_answer_status(struct sim_http_answer *out, json *status_take);
 void kube_answer_version(struct sim_kube *k, const struct kube_request *q, int status, struct kube_version *v,

@@ -76,11 +76,12 @@ void kube_now(const struct sim_kube *k, char out[TIMEFMT_MAX]) {
 /* ---- objects ---- */
 
 static const char *key_for(char key[KUBE_KEY_MAX], const char *ns, const char *name) {
-    if (str_empty(ns)) {
-        (void)str_copy(key, KUBE_KEY_MAX, str_or(name, ""));
-    } else {
-        (void)snprintf(key, KUBE_KEY_MAX, "%s/%s", ns, str_or(name, ""));
+    size_t n = str_empty(ns) ? 0 : strnlen(ns, KUBE_KEY_MAX - 2);
+    if (n > 0) {
+        memcpy(key, ns, n);
+        key[n++] = '/';
     }
+    (void)str_copy(key + n, KUBE_KEY_MAX - n, str_or(name, ""));
     return key;
 }
 
@@ -97,12 +98,15 @@ bool kube_is_full(const struct sim_kube *k) {
     return k->nobjects >= SIM_KUBE_OBJECTS_MAX;
 }
 
+struct keyed {
+    const char *key;
+    struct kube_version *v;
+};
+
 static int by_key(const void *x, const void *y) {
-    const json *a = (*(struct kube_version *const *)x)->value;
-    const json *b = (*(struct kube_version *const *)y)->value;
-    char ka[KUBE_KEY_MAX];
-    char kb[KUBE_KEY_MAX];
-    return strcmp(kube_key_of(a, ka), kube_key_of(b, kb));
+    const struct keyed *a = x;
+    const struct keyed *b = y;
+    return strcmp(a->key, b->key);
 }
 
 static bool in_namespace(const struct kube_version *v, const char *ns) {
@@ -111,17 +115,19 @@ static bool in_namespace(const struct kube_version *v, const char *ns) {
 
 static struct kube_versions of_map(const struct strmap *m, const char *ns, struct arena *a) {
     struct kube_versions l = {ARENA_ARRAY(a, strmap_count(m) + 1, struct kube_version *), 0};
+    struct keyed *found = ARENA_ARRAY(a, strmap_count(m) + 1, struct keyed);
     const char *key;
     void *value;
     for (size_t it = 0; strmap_next(m, &it, &key, &value);) {
         struct kube_version *v = value;
         if (in_namespace(v, ns)) {
-            kube_ref(v);
-            l.v[l.n++] = v;
+            found[l.n++] = (struct keyed){key, v};
         }
     }
-    if (l.n > 1) {
-        qsort(l.v, l.n, sizeof(struct kube_version *), by_key);
+    qsort(found, l.n, sizeof *found, by_key);
+    for (size_t i = 0; i < l.n; i++) {
+        kube_ref(found[i].v);
+        l.v[i] = found[i].v;
     }
     return l;
 }
