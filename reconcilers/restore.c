@@ -129,20 +129,27 @@ static bool new_pods_are_free(struct ctx *c) {
                     c->role_arn);
 }
 
-static bool has_role(const struct pod_fact *f) {
-    return f->state == POD_TARGET;
+/* Pods that bear the role but fail a check of the proof (wrong audience, too old) bear it all the same. */
+static bool bears_role(const struct pod_fact *f, const char *role_arn) {
+    const char *role = NULL;
+    if (f->state == POD_TARGET)
+        return true;
+    return pod_credential(f->pod, &role) == POD_CREDENTIAL_IRSA && str_eq(role, role_arn);
 }
 
-/* Pods that bear the role but fail a check of the proof (wrong audience, too old) bear it all the same. */
+static bool goes_before(const struct pod_fact *x, const struct pod_fact *y) {
+    return x->ready != y->ready ? !x->ready : strcmp(x->pod->node, y->pod->node) < 0;
+}
+
+/* One that is not Ready goes first: its node has nothing to lose, and any other would be a second node without a pod (S9). */
 static const struct pod_fact *pod_with_role(const struct ctx *c) {
-    const struct pod_fact *f = pick_pod(c, has_role);
-    for (size_t i = 0; !f && i < c->npods; i++) {
-        const char *role = NULL;
-        if (c->pods[i].ours && pod_credential(c->pods[i].pod, &role) == POD_CREDENTIAL_IRSA &&
-            str_eq(role, c->role_arn))
-            f = &c->pods[i];
+    const struct pod_fact *next = NULL;
+    for (size_t i = 0; i < c->npods; i++) {
+        const struct pod_fact *f = &c->pods[i];
+        if (f->ours && bears_role(f, c->role_arn) && (!next || goes_before(f, next)))
+            next = f;
     }
-    return f;
+    return next;
 }
 
 static bool everyone_present(const struct ctx *c) {
@@ -172,7 +179,7 @@ static bool recreate_one(struct ctx *c, const struct pod_fact *f) {
     if (!everyone_present(c))
         return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "waits for the pod that was re-created last");
     for (size_t i = 0; i < c->npods; i++)
-        if (!c->pods[i].ready && c->pods[i].state != POD_TARGET && c->s->prior.worked)
+        if (!c->pods[i].ready && !bears_role(&c->pods[i], c->role_arn) && c->s->prior.worked)
             return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "waits until pod %s is Ready", c->pods[i].pod->meta.name);
     struct step *step = ctx_step(c, G5, effect_delete_pod(c, f->pod), "it bears the role that goes",
                                  "~ re-create pod %s on node %s (without the role)", f->pod->meta.name, f->pod->node);

@@ -181,6 +181,23 @@ static void on_delete_goes_one_by_one(void **state) {
     sim_end(s);
 }
 
+/* S9: deleted while a pod starts with the role; that one goes back first, any other would be a second node without. */
+static void the_way_back_begins_with_what_is_not_ready(void **state) {
+    (void)state;
+    for (int last = 1; last < 4; last++) {
+        struct sim *s = sim_start(4, QUICK);
+        s->on_delete = true;
+        for (int i = 0; sim_log_count(s, "re-create pod") <= last; i++) {
+            assert_true(i < 10000);
+            s->now_ms += sim_pass(s);
+        }
+        sim_delete_and_wait(s);
+        assert_int_equal(s->max_unready, 1);
+        assert_int_equal(sim_pods_with_role(s, NULL), 4);
+        sim_end(s);
+    }
+}
+
 static void back_to_the_node_role_and_forth(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
@@ -371,6 +388,7 @@ int main(void) {
         cmocka_unit_test(bootstrap_and_its_deletion),
         cmocka_unit_test(deletion_spares_pods_whose_node_role_never_had_it),
         cmocka_unit_test(on_delete_goes_one_by_one),
+        cmocka_unit_test(the_way_back_begins_with_what_is_not_ready),
         cmocka_unit_test(back_to_the_node_role_and_forth),
         cmocka_unit_test(a_binding_that_was_pruned_and_applied_again),
         cmocka_unit_test(another_role_after_a_detachment),
