@@ -292,10 +292,10 @@ static const char *sa_json(struct sim *s, struct arena *a) {
     return arena_printf(
         a,
         "{\"metadata\":{\"name\":\"aws-node\",\"namespace\":\"kube-system\",\"uid\":\"sa-uid\",\"resourceVersion\":"
-        "\"5\"%s,"
+        "\"%d\"%s,"
         "\"managedFields\":[{\"manager\":\"%s\",\"operation\":\"Apply\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{"
         "\"f:metadata\":{\"f:annotations\":{\"f:eks.amazonaws.com/role-arn\":{}}}}}]}}",
-        annotations, s->sa_manager);
+        s->sa_rv, annotations, s->sa_manager);
 }
 
 static const char *ds_json(struct sim *s, struct arena *a) {
@@ -627,6 +627,7 @@ static json *create_role(struct sim *s, const struct effect *e, struct error *er
 static void apply_service_account(struct sim *s, const json *body) {
     const char *role = json_key_str(json_path(body, "metadata.annotations"), "eks.amazonaws.com/role-arn");
     snprintf(s->sa_role, sizeof s->sa_role, "%s", str_or(role, ""));
+    s->sa_rv++;
     s->sa_sts =
         json_key_str(json_path(body, "metadata.annotations"), "eks.amazonaws.com/sts-regional-endpoints") != NULL;
     snprintf(s->sa_manager, sizeof s->sa_manager, "cni-iam");
@@ -649,6 +650,7 @@ static void patch_object(struct sim *s, const struct effect *e, const json *ops)
             last = last ? last : op;
     if (str_eq(effect_arg(e, "resource"), "serviceaccounts")) {
         s->sa_role[0] = '\0';
+        s->sa_rv++;
         return;
     }
     json *object = parse(s->binding_json);

@@ -70,6 +70,7 @@ struct sim {
     bool sa_exists, ds_exists;
     char sa_role[128], sa_manager[64];
     bool sa_sts;
+    int sa_rv;
     char ds_key[32];
     int64_t ds_generation;
     bool on_delete;
