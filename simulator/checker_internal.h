@@ -112,6 +112,7 @@ struct sim_checker {
     /* liveness */
     char refused[160];
     int refusals;
+    bool goes_on; /* another write was taken since */
     uint64_t stall_timer, failover_timer;
     int64_t spell_ms;
     int spell_writes;
