@@ -62,7 +62,7 @@ static bool fighting(struct ctx *c) {
 /* The same version as at the last try: that one was refused, lost or never sent, and nobody changed anything back. */
 static void count_flip(struct ctx *c) {
     const char *version = c->w->service_account->meta.resource_version;
-    bool changed = !str_eq(version, c->p->annotating);
+    bool changed = !str_eq(version, c->p->annotating) || MUTANT(refusals_are_a_fight);
     str_copy(c->p->annotating, sizeof c->p->annotating, str_or(version, ""));
     if (!changed || !str_eq(c->s->rollout.role_arn, c->role_arn))
         return;
