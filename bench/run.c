@@ -252,8 +252,18 @@ static bool goal_migrated(const struct run *r) {
     return is_true(r, "Ready") && is_true(r, "NodeRoleDetached") && one_runs(r);
 }
 
+/* Refused for so long: at rest is who is not refused anything any more. */
+static bool one_is_refused(void) {
+    int n;
+    const struct net_fault *faults = net_faults(&n);
+    for (int i = 0; i < n; i++)
+        if (faults[i].hit && faults[i].kind == NET_FORBIDDEN && faults[i].over_ms > virtual_now_ms())
+            return true;
+    return false;
+}
+
 static bool goal_ended(const struct run *r) {
-    return teller_is_done(r->teller) && teller_has_ended(r->teller) && one_runs(r);
+    return !one_is_refused() && teller_is_done(r->teller) && teller_has_ended(r->teller) && one_runs(r);
 }
 
 static bool goal_gone(const struct run *r) {
