@@ -125,19 +125,27 @@ static int detaches_of_operator(void) {
 
 /* --- what a fault refuses for long --- */
 
-static bool was_refused_since(int64_t ms) {
+/* NULL: nothing. */
+static const struct net_fault *refused_since(int64_t ms) {
     int n;
     const struct net_fault *faults = net_faults(&n);
     for (int i = 0; i < n; i++)
         if (faults[i].hit && faults[i].kind == NET_FORBIDDEN && faults[i].over_ms > ms)
-            return true;
-    return false;
+            return &faults[i];
+    return NULL;
 }
 
-/* The repair is refused: then the policy goes back, IAM is waited for, and every pod is made anew without the role (G8). */
+/* The repair is refused: then the policy goes back, IAM is waited for, and every pod is made anew without the role (G8); where
+ * attaching is what is refused, there is no other way until that is over. */
 static int64_t last_resort_ms(const struct teller *t) {
+    const struct net_fault *f = refused_since(t->broken_ms);
+    const char **lines;
     struct sim_node_row *rows;
-    return json_int64_or(binding(t), "spec.nodeRole.soakSeconds", 300) * 1000 + (int64_t)rows_of(t, &rows) * NODE_MS;
+    if (!f)
+        return 0;
+    bool no_way = net_writes(&lines) >= f->at && str_eq(lines[f->at - 1], "aws AttachRolePolicy");
+    return json_int64_or(binding(t), "spec.nodeRole.soakSeconds", 300) * 1000 + (int64_t)rows_of(t, &rows) * NODE_MS +
+           (no_way ? f->over_ms - t->broken_ms : 0);
 }
 
 /* After that a detachment needs a new approval, Automatic included: somebody gives it. */
@@ -146,7 +154,7 @@ static bool approve_again(struct teller *t) {
     const char *digest = json_str(binding(t), "status.plan.digest");
     const json *annotations = json_path(binding(t), "metadata.annotations");
     struct error err;
-    if (t->story->end != STORY_ENDS_MIGRATED || t->deleting || !was_refused_since(0) || !digest ||
+    if (t->story->end != STORY_ENDS_MIGRATED || t->deleting || !refused_since(0) || !digest ||
         str_eq(json_key_str(annotations, "cniiam.dev/approve"), digest) ||
         !str_eq(json_str(binding(t), "spec.nodeRole.detach"), "Automatic") ||
         !is(t, "NodeRoleDetached", "False", "AwaitingApproval") || !is(t, "GuardActive", "False", "GuardFired"))
@@ -167,8 +175,7 @@ static bool excuse_ends(struct teller *t) {
         return failed(t, "line %d: the operator took a policy away while %s's deed was not repaired", s->line, s->who);
     if (!all_permitted(t))
         t->bad_ms = now;
-    int64_t within_ms = s->repaired_within_ms + (was_refused_since(t->broken_ms) ? last_resort_ms(t) : 0);
-    if (t->bad_ms - t->broken_ms > within_ms)
+    if (t->bad_ms - t->broken_ms > s->repaired_within_ms + last_resort_ms(t))
         return failed(t, "line %d: not repaired %lld s after %s did %s", s->line,
                       (long long)(t->bad_ms - t->broken_ms) / 1000, s->who, s->does);
     if (now - t->bad_ms < steady)
