@@ -242,7 +242,9 @@ static struct bench_options draw(const struct sweep *s, uint64_t seed, struct be
         o = scenario_set_find(s->scenario)->options;
     o.seed = seed;
     o.drawn = true;
-    o.nodes = 1 + (int)prng_below(&p, 6);
+    int nodes = 1 + (int)prng_below(&p, 6);
+    if (!o.story || o.story->nsteps == 0) /* others count the nodes that they know */
+        o.nodes = nodes;
     o.enforcement_lag_ms = (int64_t)prng_below(&p, 30000);
     o.delay_max_ms = 1 + (int64_t)prng_below(&p, 300);
     o.nfaults = (int)prng_below(&p, FAULTS_MAX + 1);
