@@ -215,6 +215,21 @@ static void what_informers_do_not_show_is_no_absence(void **state) {
     sim_end(s);
 }
 
+/* S14: that no node is shown is no proof that nothing worked, which would make a deletion leave everything as it is. */
+static void pods_on_nodes_that_are_not_shown_worked_before(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    for (int i = 0; i < 3; i++)
+        s->node_gone[i] = true;
+    sim_run(s, MINUTES);
+    for (int i = 0; i < 3; i++)
+        s->node_gone[i] = false;
+    sim_expect_ready(s);
+    sim_delete_and_wait(s);
+    assert_int_equal(sim_pods_with_role(s, NULL), 3);
+    sim_end(s);
+}
+
 static void a_workload_that_is_gone_holds_nothing_up(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
@@ -421,6 +436,7 @@ int main(void) {
         cmocka_unit_test(on_delete_goes_one_by_one),
         cmocka_unit_test(the_way_back_begins_with_what_is_not_ready),
         cmocka_unit_test(what_informers_do_not_show_is_no_absence),
+        cmocka_unit_test(pods_on_nodes_that_are_not_shown_worked_before),
         cmocka_unit_test(a_workload_that_is_gone_holds_nothing_up),
         cmocka_unit_test(back_to_the_node_role_and_forth),
         cmocka_unit_test(a_binding_that_was_pruned_and_applied_again),
