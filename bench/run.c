@@ -252,8 +252,19 @@ static bool goal_migrated(const struct run *r) {
     return is_true(r, "Ready") && is_true(r, "NodeRoleDetached") && one_runs(r);
 }
 
+/* Where the end is that nothing goes on, it can be there before a fault is over, and what is learnt then is told. */
+static bool one_may_yet_be_told(const struct run *r) {
+    int n;
+    const struct net_fault *faults = net_faults(&n);
+    bool lasts = false;
+    for (int i = 0; i < n; i++)
+        lasts = lasts || (faults[i].hit && (faults[i].kind == NET_FORBIDDEN || faults[i].kind == NET_SLOW_WATCH) &&
+                          faults[i].over_ms > virtual_now_ms());
+    return lasts && teller_story(r->teller)->end != STORY_ENDS_MIGRATED;
+}
+
 static bool goal_ended(const struct run *r) {
-    return teller_is_done(r->teller) && teller_has_ended(r->teller) && one_runs(r);
+    return !one_may_yet_be_told(r) && teller_is_done(r->teller) && teller_has_ended(r->teller) && one_runs(r);
 }
 
 static bool goal_gone(const struct run *r) {

@@ -99,7 +99,7 @@ struct sim_checker {
     int64_t foreign_aws_ms, foreign_lease_ms; /* when somebody else changed something last */
 
     /* the annotation */
-    char annotated[256], regional[32];
+    char annotated[256], regional[32], annotated_first[256]; /* the last: with what pods worked when the judge came */
     int64_t annotated_wall_ms;
     /* the DaemonSet */
     int restarts;
@@ -113,6 +113,7 @@ struct sim_checker {
     /* liveness */
     char refused[160];
     int refusals;
+    bool goes_on; /* another write was taken since */
     uint64_t stall_timer, failover_timer;
     int64_t spell_ms;
     int spell_writes;

@@ -263,6 +263,8 @@ static void happens(struct net_fault *f) {
     bool lasts = f->kind == NET_PAUSE || f->kind == NET_FORBIDDEN || f->kind == NET_SLOW_WATCH;
     f->hit = true;
     f->over_ms = virtual_now_ms() + (lasts ? (int64_t)f->by * 1000 : 0);
+    if (f->kind == NET_EMPTY_LIST)
+        f->over_ms += NET_DIVERGENCE_MS;
 }
 
 /* --- streams --- */
