@@ -133,6 +133,19 @@ static bool has_role(const struct pod_fact *f) {
     return f->state == POD_TARGET;
 }
 
+/* Pods of a DaemonSet that was deleted without them run on, and live on what they have. */
+static bool orphans_are_gone(struct ctx *c) {
+    for (size_t i = 0; i < c->npods; i++) {
+        const char *role = NULL;
+        if (pod_credential(c->pods[i].pod, &role) == POD_CREDENTIAL_IRSA && str_eq(role, c->role_arn))
+            return ctx_stall(c, G6, REASON_WORKLOAD_MISSING,
+                             "there is no DaemonSet kube-system/aws-node, and pod %s on node %s runs on with the role; "
+                             "install the VPC CNI, or delete the pod",
+                             c->pods[i].pod->meta.name, c->pods[i].pod->node);
+    }
+    return true;
+}
+
 /* Pods that bear the role but fail a check of the proof (wrong audience, too old) bear it all the same. */
 static const struct pod_fact *pod_with_role(const struct ctx *c) {
     const struct pod_fact *f = pick_pod(c, has_role);
@@ -187,7 +200,7 @@ static bool restore_pods(struct ctx *c, enum restore_goal goal) {
     const struct pod_fact *f = pod_with_role(c);
     bool one_by_one = goal == RESTORE_ROLLBACK || goal == RESTORE_GUARD;
     if (!ds)
-        return true; /* no workload: nothing bears the role */
+        return orphans_are_gone(c);
     if (f && !new_pods_are_free(c))
         return false;
     if (f && !one_by_one && !restart_once(c))

@@ -581,6 +581,8 @@ static json *answer_read(struct sim *s, struct arena *a, const struct effect *e,
     case EFFECT_EC2_DESCRIBE_INSTANCES:
         return describe_instances(s, a, e);
     case EFFECT_K8S_TOKEN_ISSUER:
+        if (!s->sa_exists)
+            return not_found(err, "serviceaccounts \"aws-node\"");
         return parse(arena_printf(a, "{\"issuer\":\"%s\"}", s->issuer_of_api));
     case EFFECT_PROVE_ROLE:
         return prove(s, e, err);
