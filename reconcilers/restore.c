@@ -158,12 +158,56 @@ static const struct pod_fact *pod_with_role(const struct ctx *c) {
     return f;
 }
 
+/* --- what the way back waits for --- */
+
+static size_t terminating(const struct ctx *c) {
+    size_t n = 0;
+    for (size_t i = 0; i < c->w->npods; i++)
+        n += c->w->pods[i]->meta.deletion_ms != 0;
+    return n;
+}
+
+static int left_to_restore(const struct ctx *c) {
+    const struct daemon_set_view *ds = c->w->daemon_set;
+    size_t wanted = ds->desired > 0 ? (size_t)ds->desired : 0;
+    size_t left = terminating(c) + (wanted > c->npods ? wanted - c->npods : 0);
+    for (size_t i = 0; i < c->npods; i++)
+        left += !c->pods[i].ready + 2 * (size_t)has_role(&c->pods[i]);
+    return (int)left;
+}
+
+/* Somebody has to look after one pod: which? */
+static const char *who_holds_up(struct ctx *c) {
+    for (size_t i = 0; i < c->npods; i++)
+        if (!c->pods[i].ready)
+            return arena_printf(c->a, "pod %s on node %s is not Ready", c->pods[i].pod->meta.name,
+                                c->pods[i].pod->node);
+    for (size_t i = 0; i < c->w->npods; i++)
+        if (c->w->pods[i]->meta.deletion_ms)
+            return arena_printf(c->a, "pod %s on node %s does not end", c->w->pods[i]->meta.name, c->w->pods[i]->node);
+    return "the DaemonSet controller does not make the pods that are missing";
+}
+
+/* Waits, and says so to people once nothing has come forward for progressDeadlineSeconds (L3); it goes on by itself. */
+static bool wait_for_pods(struct ctx *c, enum gate g, const char *what) {
+    struct progress *p = c->p;
+    int left = left_to_restore(c);
+    int deadline_s = c->spec->rollout.progress_deadline_seconds;
+    if (p->restore_moved_boot_ms == 0 || left < p->restore_left) {
+        p->restore_moved_boot_ms = c->w->now_boot_ms;
+        p->restore_left = left;
+    }
+    if (c->w->now_boot_ms - p->restore_moved_boot_ms < (int64_t)deadline_s * 1000)
+        return ctx_wait(c, g, REASON_RESTORING, POLL_MS, "%s", what);
+    return ctx_stall(c, g, REASON_POD_NOT_READY,
+                     "the way back has not moved for %d s: %s; see with: kubectl -n kube-system get pods -l "
+                     "k8s-app=aws-node -o wide; mend or delete that node, it goes on by itself",
+                     deadline_s, who_holds_up(c));
+}
+
 static bool everyone_present(const struct ctx *c) {
     const struct daemon_set_view *ds = c->w->daemon_set;
-    size_t terminating = 0;
-    for (size_t i = 0; i < c->w->npods; i++)
-        terminating += c->w->pods[i]->meta.deletion_ms != 0;
-    return terminating == 0 && c->npods >= (size_t)(ds->desired > 0 ? ds->desired : 0);
+    return terminating(c) == 0 && c->npods >= (size_t)(ds->desired > 0 ? ds->desired : 0);
 }
 
 static bool restart_once(struct ctx *c) {
@@ -183,10 +227,10 @@ static bool restart_once(struct ctx *c) {
 /* One at a time. A broken pod need not be Ready to be replaced, but every other has to be there. */
 static bool recreate_one(struct ctx *c, const struct pod_fact *f) {
     if (!everyone_present(c))
-        return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "waits for the pod that was re-created last");
+        return wait_for_pods(c, G5, "waits for the pod that was re-created last");
     for (size_t i = 0; i < c->npods; i++)
         if (!c->pods[i].ready && c->pods[i].state != POD_TARGET && c->s->prior.worked)
-            return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "waits until pod %s is Ready", c->pods[i].pod->meta.name);
+            return wait_for_pods(c, G5, arena_printf(c->a, "waits until pod %s is Ready", c->pods[i].pod->meta.name));
     struct step *step = ctx_step(c, G5, effect_delete_pod(c, f->pod), "it bears the role that goes",
                                  "~ re-create pod %s on node %s (without the role)", f->pod->meta.name, f->pod->node);
     step->event_reason = "PodRecreated";
@@ -207,11 +251,12 @@ static bool restore_pods(struct ctx *c, enum restore_goal goal) {
         return false;
     if (f && !one_by_one && !ds->on_delete &&
         (ds->meta.generation != ds->observed_generation || ds->updated < ds->desired))
-        return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "the DaemonSet rolls out without the role");
+        return wait_for_pods(c, G5, "the DaemonSet rolls out without the role");
     if (f)
         return recreate_one(c, f);
     if (!everyone_present(c) || (c->s->prior.worked && !pods_all_present(c)))
-        return ctx_wait(c, G6, REASON_RESTORING, POLL_MS, "waits until every pod is Ready without the role");
+        return wait_for_pods(c, G6, "waits until every pod is Ready without the role");
+    c->p->restore_moved_boot_ms = 0;
     return true;
 }
 
