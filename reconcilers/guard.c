@@ -24,13 +24,6 @@
 #define EVENT_GRACE_MS 30000
 #define ATTACH_ANSWER_AGE_MS 3600000
 
-/* Our own attach succeeded since the detachment: absorbing a detach forgets what was known of that role before it. */
-static bool attach_was_answered(struct ctx *c, const struct cib_node_role *r, const char *policy) {
-    const char *key = effect_key(effect_attach(c, r->name, policy), c->a);
-    const struct observation *o = observations_get(c->w->observations, key, c->w->now_boot_ms, ATTACH_ANSWER_AGE_MS);
-    return o && o->error.code == ERR_NONE;
-}
-
 static struct strlist without(struct ctx *c, const struct strlist *l, const char *s) {
     struct strlist rest = {0};
     for (size_t i = 0; i < l->n; i++)
@@ -41,7 +34,8 @@ static struct strlist without(struct ctx *c, const struct strlist *l, const char
 
 /* One policy: true when it is attached again. Nothing is read first: the attach is idempotent, and must not wait for an answer. */
 static bool reattach_one(struct ctx *c, enum gate g, struct cib_node_role *r, const char *policy, const char *why) {
-    if (attach_was_answered(c, r, policy)) {
+    /* Our own attach since the detachment: absorbing a detach forgets what was known of that role before it. */
+    if (attach_succeeded(c, r->name, policy, ATTACH_ANSWER_AGE_MS)) {
         r->detached = without(c, &r->detached, policy);
         if (!strlist_has(&r->attached, policy))
             strlist_add(&r->attached, policy, c->a);
