@@ -60,6 +60,7 @@ struct ctx {
     const char *stalled_reason, *stalled_message;
     const char *waiting_reason, *waiting_message;
     bool may_act;          /* Enforce, not suspended (or guard, or finalize) */
+    bool repairs_only;     /* may_act is the guard's alone: what the spec asks for besides has to wait */
     struct step described; /* where a planner writes about a step that is only described */
 
     /* facts */

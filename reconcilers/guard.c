@@ -4,7 +4,7 @@
  * Never stops: not when suspended, not when other gates fail. The answer depends on the pod's credentials:
  *
  *   a pod on the node role                 -> re-attach at once
- *   an injected pod whose role is broken   -> the planners repair it; if a fresh proof still fails after the grace:
+ *   an injected pod whose role is broken   -> the planners repair it, suspended too; if a fresh proof still fails after the grace:
  *                                             re-attach, wait, take the annotation off, re-create the pods
  *   MissingIAMPermissions that no repair explains, a pod not Ready or an instance not joined beyond
  *   progressDeadlineSeconds, an undeclared consumer that is no node

@@ -116,6 +116,32 @@ static void a_fight_over_the_annotation_ends(void **state) {
     sim_end(s);
 }
 
+/* G8: suspend does not stop the guard, and what its pods live on is repaired sooner than any way back. What the spec asks for
+ * besides waits until the binding is not suspended any more. */
+static void a_suspended_role_is_repaired_under_its_pods(void **state) {
+    (void)state;
+    static void (*const breaks[])(struct sim *) = {policy_detached, trust_replaced, provider_deleted};
+    for (size_t i = 0; i < sizeof breaks / sizeof *breaks; i++) {
+        struct sim *s = sim_start(3, QUICK);
+        sim_expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+        sim_set_spec(s, QUICK_WITH("\"suspend\":true,\"role\":{\"tags\":{\"team\":\"net\"}},", ""));
+        sim_run(s, 2 * MINUTES);
+        int writes = s->writes, restarts = s->restarts;
+        breaks[i](s);
+        sim_run(s, 2 * MINUTES);
+        assert_true(is_whole(s));
+        assert_true(sim_detached(s)); /* nothing had to be given back */
+        assert_int_equal(s->restarts, restarts);
+        assert_int_equal(s->writes - writes, 1);
+        assert_string_equal(sim_condition_reason(s, "Ready"), "Suspended");
+        assert_int_equal(sim_log_count(s, "team"), 0);
+        sim_set_spec(s, QUICK_WITH("\"role\":{\"tags\":{\"team\":\"net\"}},", ""));
+        sim_run(s, 2 * MINUTES);
+        assert_int_equal(sim_log_count(s, "team"), 1);
+        sim_end(s);
+    }
+}
+
 static void lose_policy(struct sim *s, int times, int64_t every_ms) {
     for (int i = 0; i < times; i++) {
         sim_role_detach(sim_own_role(s), SIM_CNI_POLICY);
@@ -254,6 +280,7 @@ int main(void) {
         cmocka_unit_test(foreign_statements_are_kept),
         cmocka_unit_test(an_unreadable_trust_is_left_alone),
         cmocka_unit_test(a_fight_over_the_annotation_ends),
+        cmocka_unit_test(a_suspended_role_is_repaired_under_its_pods),
         cmocka_unit_test(a_fight_over_the_policy_is_told_and_not_given_up),
         cmocka_unit_test(a_fight_over_the_policy_has_a_pace),
         cmocka_unit_test(a_policy_that_is_lost_now_and_then_is_no_fight),
