@@ -23,6 +23,7 @@
 #define EVENT_FRESH_MS 300000
 #define EVENT_GRACE_MS 30000
 #define ATTACH_ANSWER_AGE_MS 3600000
+#define FIRED_IS_NEWS_MS 600000
 
 static struct strlist without(struct ctx *c, const struct strlist *l, const char *s) {
     struct strlist rest = {0};
@@ -133,7 +134,6 @@ static void fire(struct ctx *c, const char *why) {
         c->s->guard.reason = arena_strdup(c->a, why);
         c->s->guard.at_ms = c->w->now_wall_ms;
         c->s->approval.used = true; /* a new detachment needs a new approval */
-        ctx_note(c, true, "GuardFired", "Reattach", "%s: the CNI policy goes back to the node roles", why);
     }
 }
 
@@ -257,8 +257,18 @@ bool judge_consumers(struct ctx *c) {
     return true;
 }
 
+/* Told by every process that finds it in status while it is news: one that ends right after it fired may not have got it out. */
+static void tell_that_it_fired(struct ctx *c) {
+    int64_t fired_s = c->s->guard.at_ms / 1000; /* status keeps seconds */
+    if (!c->s->guard.fired || fired_s == c->p->guard_told_s || c->w->now_wall_ms - c->s->guard.at_ms > FIRED_IS_NEWS_MS)
+        return;
+    c->p->guard_told_s = fired_s;
+    ctx_note(c, true, "GuardFired", "Reattach", "%s: the CNI policy goes back to the node roles", c->s->guard.reason);
+}
+
 void report_guard(struct ctx *c) {
     bool watching = ctx_anything_detached(c);
+    tell_that_it_fired(c);
     if (c->s->guard.fired) {
         if (!watching)
             ctx_condition(c, "GuardActive", CIB_CONDITION_FALSE, REASON_GUARD_FIRED, c->s->guard.reason);

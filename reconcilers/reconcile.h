@@ -71,7 +71,7 @@ struct world {
 };
 
 #define PROGRESS_PROOFS_MAX 8
-/* In-process memory of one binding: all instants are boot time. Zero-initialised by the driver; replaced by each decision. */
+/* In-process memory of one binding: all instants are boot time, but for guard_told_s. Zero-initialised by the driver; replaced by each decision. */
 struct progress {
     char binding_uid[64];
     char proven_role[256];       /* the role the proofs below are of */
@@ -94,6 +94,7 @@ struct progress {
     int64_t unready_since_boot_ms; /* an aws-node pod or node is unready since (guard); 0: none */
     int64_t foreign_since_boot_ms; /* an undeclared consumer of a detached node role is seen since; 0: none */
     int64_t repair_since_boot_ms;  /* injected pods whose role is broken since (guard); 0: none */
+    int64_t guard_told_s;          /* wall: the Event GuardFired was told for the guard that fired then; 0: for none */
     int64_t failing_since_boot_ms;
     int64_t backoff_until_boot_ms; /* a fight with another controller (L8) */
     int64_t flips[3];

@@ -1000,6 +1000,8 @@ int64_t sim_pass(struct sim *s) {
     }
     assert(d->nreads == 0);
     s->progress = d->progress;
+    for (size_t i = 0; i < d->nnotes; i++)
+        s->guard_events += str_eq(d->notes[i].reason, "GuardFired");
     write_status(s, &f, &d->status);
     int64_t wait = d->requeue_after_ms;
     if (d->nsteps) {

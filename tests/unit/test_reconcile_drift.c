@@ -142,6 +142,26 @@ static void a_suspended_role_is_repaired_under_its_pods(void **state) {
     }
 }
 
+/* The first process may end before its Event is out: the next one tells it again, as long as it is news. */
+static void a_guard_that_fired_is_told_by_who_comes_next(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+    s->webhook_misses = 1;
+    sim_join(s);
+    sim_run(s, 2 * MINUTES);
+    assert_false(sim_detached(s));
+    assert_int_equal(s->guard_events, 1);
+    sim_restart_operator(s);
+    sim_run(s, 2 * MINUTES);
+    assert_int_equal(s->guard_events, 2);
+    sim_run(s, 20 * MINUTES);
+    sim_restart_operator(s);
+    sim_run(s, 2 * MINUTES);
+    assert_int_equal(s->guard_events, 2);
+    sim_end(s);
+}
+
 static void lose_policy(struct sim *s, int times, int64_t every_ms) {
     for (int i = 0; i < times; i++) {
         sim_role_detach(sim_own_role(s), SIM_CNI_POLICY);
@@ -281,6 +301,7 @@ int main(void) {
         cmocka_unit_test(an_unreadable_trust_is_left_alone),
         cmocka_unit_test(a_fight_over_the_annotation_ends),
         cmocka_unit_test(a_suspended_role_is_repaired_under_its_pods),
+        cmocka_unit_test(a_guard_that_fired_is_told_by_who_comes_next),
         cmocka_unit_test(a_fight_over_the_policy_is_told_and_not_given_up),
         cmocka_unit_test(a_fight_over_the_policy_has_a_pace),
         cmocka_unit_test(a_policy_that_is_lost_now_and_then_is_no_fight),
