@@ -171,30 +171,16 @@ bool plan_guard(struct ctx *c) {
 
 /* --- an injected pod whose role is broken --- */
 
-static bool proof_fails(const struct observation *o, const char **why) {
-    if (o->error.code == ERR_FORBIDDEN || o->error.code == ERR_IDENTITY_TOKEN) {
-        *why = o->error.message;
-        return true;
-    }
-    for (const json *it = json_first(json_get(o->value, "ec2")); it; it = it->next)
-        if (json_is_string(it) && str_eq(it->valuestring, "denied")) {
-            *why = it->string;
-            return true;
-        }
-    return false;
-}
-
 /* Fresh, whatever the other gates say: an injected pod never falls back to the node role. False: reads are missing. */
 static bool judge_role(struct ctx *c, const char **why) {
     *why = NULL;
     bool suspicious = c->p->repair_since_boot_ms != 0 || c->ntarget_ready < c->ntarget;
-    const struct effect *e = effect_new(c->a, EFFECT_PROVE_ROLE, "RoleArn", c->role_arn, "Namespace", "kube-system",
-                                        "ServiceAccount", "aws-node", "Audience", TRUST_AUDIENCE, "Region",
-                                        str_or(c->region, str_or(c->s->cluster.region, c->w->config->region)), NULL);
+    const struct effect *e = effect_prove_role(c, c->role_arn);
     const struct observation *o = ctx_read(c, e, suspicious ? POLL_MS : c->w->config->aws_audit_interval_ms);
     if (!o)
         return false;
-    if (!proof_fails(o, why)) {
+    *why = proof_refusal(c, o);
+    if (!*why) {
         if (o->error.code == ERR_NONE)
             c->p->repair_since_boot_ms = 0;
         return true;

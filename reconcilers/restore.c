@@ -65,19 +65,23 @@ bool soak_reattached(struct ctx *c) {
                     c->spec->node_role.soak_seconds);
 }
 
-/* A role that pods lived on before us may be gone meanwhile: then they go back to the node roles. One that can not be read
- * counts as there. */
+/* A role that pods lived on before us may be gone meanwhile, or have lost its policy or its trust, and nobody noticed: no pod had it.
+ * A fresh token of theirs shows it; then they go back to the node roles. One of which nothing can be learnt counts as good. */
 static bool prior_role_is_known(struct ctx *c) {
-    if (!c->s->prior.role_arn)
+    const char *arn = c->s->prior.role_arn;
+    if (!arn || !c->w->service_account)
         return true;
-    const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_ROLE, "RoleName", name_of_arn(c->s->prior.role_arn), NULL);
+    const struct effect *e = effect_prove_role(c, arn);
     const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
     if (!o)
         return false;
-    if (GUARD(prior_role_is_there, o->error.code != ERR_NOT_FOUND))
+    if (error_is_transient(o->error.code))
+        return ctx_read_failed(c, G8, e, &o->error);
+    const char *refused = proof_refusal(c, o);
+    if (GUARD(prior_role_works, !refused))
         return true;
-    ctx_note(c, true, "PriorRoleGone", "Restore", "role %s, which aws-node had before, is gone: back to the node roles",
-             c->s->prior.role_arn);
+    ctx_note(c, true, "PriorRoleLost", "Restore",
+             "role %s, which aws-node had before, does not work any more (%s): back to the node roles", arn, refused);
     c->s->prior.role_arn = NULL;
     return true;
 }
