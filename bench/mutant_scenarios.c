@@ -178,6 +178,57 @@ static void throttled(const struct bench_stage *s, enum bench_phase when) {
         refuse("kube PATCH /api/v1/namespaces/kube-system/serviceaccounts/aws-node", NET_THROTTLED, 15, 2 * MINUTE_MS);
 }
 
+/* The status waits, and news come in all the while: every pod of the rollout is some. */
+static void throttle_status(void) {
+    refuse("kube PATCH /apis/cniiam.dev/v1alpha1/cniiambindings/aws-node/status", NET_THROTTLED, 15, 30000);
+}
+
+static bool rolls_out(void) {
+    for (const json *c = json_first(json_array(binding(), "status.conditions")); c; c = c->next)
+        if (str_eq(json_str(c, "type"), "RolledOut") && str_eq(json_str(c, "reason"), "RollingOut"))
+            return true;
+    return false;
+}
+
+static void status_throttled(const struct bench_stage *s, enum bench_phase when) {
+    run.stage = *s;
+    if (when == BENCH_MADE)
+        once(rolls_out, throttle_status);
+}
+
+static bool is_announced(void) {
+    for (const json *r = json_first(json_array(binding(), "status.nodeRoles")); r; r = r->next)
+        if (str_eq(json_str(r, "intent.action"), "Detach"))
+            return true;
+    return false;
+}
+
+static void refuse_no_more(void *arg) {
+    (void)arg;
+    net_weather()->refused = NULL;
+    net_weather()->retry_after_s = 0;
+}
+
+/* Between the detachment that AWS asked to send later and the moment that it named. */
+static void a_pod_changes_meanwhile(void) {
+    a_pod_changes_in_silence();
+    after(10000, refuse_no_more);
+}
+
+static void refuse_detachment(void) {
+    struct net_weather *w = net_weather();
+    w->refused = "aws DetachRolePolicy";
+    w->refusal = NET_THROTTLED;
+    w->retry_after_s = 20;
+    once(is_announced, a_pod_changes_meanwhile);
+}
+
+static void throttled_detachment(const struct bench_stage *s, enum bench_phase when) {
+    run.stage = *s;
+    if (when == BENCH_MADE)
+        once(is_soaking, refuse_detachment);
+}
+
 static void denied(const struct bench_stage *s, enum bench_phase when) {
     run.stage = *s;
     if (when == BENCH_MADE)
@@ -458,6 +509,13 @@ static const struct bench_options scenarios[] = {
     {.scenario = "streams-refused", .spec = AUTOMATIC, PLAIN, .on_phase = streams_refused},
     {.scenario = "streams-throttled", .spec = AUTOMATIC, PLAIN, .on_phase = streams_throttled},
     {.scenario = "throttled", .spec = AUTOMATIC, PLAIN, .on_phase = throttled},
+    {.scenario = "status-throttled", .spec = AUTOMATIC, PLAIN, .on_phase = status_throttled},
+    /* What was announced counts as done: the guard gives it back, and asks before the next time. */
+    {.scenario = "throttled-detachment",
+     .spec = AUTOMATIC,
+     PLAIN,
+     .held_ms = 8 * MINUTE_MS,
+     .on_phase = throttled_detachment},
     {.scenario = "denied", .spec = AUTOMATIC, PLAIN, .on_phase = denied},
     {.scenario = "annotation-refused",
      .spec = AUTOMATIC,

@@ -19,8 +19,9 @@ struct memory {
     const struct effect *last_effect; /* that failed; NULL: none */
     struct error last_error;
     int last_failures;
-    int told_failures;          /* of these the status has told */
-    int64_t not_before_boot_ms; /* the server asked not to be sent last_effect earlier; 0: it did not */
+    int told_failures;                 /* of these the status has told */
+    int64_t not_before_boot_ms;        /* the server asked not to be sent last_effect earlier; 0: it did not */
+    int64_t status_not_before_boot_ms; /* nor the status */
 };
 
 struct reading {
@@ -226,6 +227,12 @@ static void tell_informers(struct driver *d, const struct effect *e, const json 
         d->o.wrote(d->o.arg, d->key, resource, rv);
 }
 
+static int64_t asked_to_wait_ms(const struct error *err) {
+    if (err->retry_after_ms <= 0 || MUTANT(retry_after_is_ignored))
+        return 0;
+    return err->retry_after_ms < DRIVER_RETRY_AFTER_MAX_MS ? err->retry_after_ms : DRIVER_RETRY_AFTER_MAX_MS;
+}
+
 static void step_failed(struct driver *d, const struct step *s, const struct error *err) {
     if (s->external && error_is_ambiguous(err->code))
         driver_unsettled(d);
@@ -236,8 +243,8 @@ static void step_failed(struct driver *d, const struct step *s, const struct err
     }
     d->stats.step_failures++;
     remember_failure(d->memory, s->effect, err);
-    int64_t asked = err->retry_after_ms < DRIVER_RETRY_AFTER_MAX_MS ? err->retry_after_ms : DRIVER_RETRY_AFTER_MAX_MS;
-    d->memory->not_before_boot_ms = asked > 0 && !MUTANT(retry_after_is_ignored) ? boot(d) + asked : 0;
+    int64_t asked = asked_to_wait_ms(err);
+    d->memory->not_before_boot_ms = asked > 0 ? boot(d) + asked : 0;
     pass_failed(d, err);
 }
 
@@ -337,11 +344,19 @@ static bool waits_for_no_status(const struct driver *d) {
            (anything_is_off(d) && (s->external || str_eq(effect_arg(s->effect, "resource"), "serviceaccounts")));
 }
 
+/* What gives back does not wait for a server that wants no status for good, or not for a while (S1'). */
+static bool goes_without_status(const struct driver *d, const struct error *err) {
+    bool for_good = error_disposition(err->code) == DISPOSITION_STALL && err->code != ERR_NOT_FOUND;
+    return waits_for_no_status(d) && (for_good || asked_to_wait_ms(err) > 0);
+}
+
 static void status_failed(struct driver *d, const struct error *err) {
     LOG_WARN("driver", "status not written", F_STR("binding", d->key), F_STR("error", err->message));
+    int64_t asked = asked_to_wait_ms(err);
+    d->memory->status_not_before_boot_ms = asked > 0 ? boot(d) + asked : 0;
     if (err->code == ERR_CANCELLED)
         pass_put_off(d, DRIVER_FENCED_MS);
-    else if (waits_for_no_status(d) && error_disposition(err->code) == DISPOSITION_STALL && err->code != ERR_NOT_FOUND)
+    else if (goes_without_status(d, err))
         act(d);
     else
         pass_failed(d, err);
@@ -394,6 +409,14 @@ static void write_status(struct driver *d) {
     }
     if (fenced(d)) {
         pass_put_off(d, DRIVER_FENCED_MS);
+        return;
+    }
+    int64_t left_ms = d->memory->status_not_before_boot_ms - boot(d);
+    if (left_ms > 0 && !MUTANT(status_goes_out_early)) { /* news woke this pass early */
+        if (waits_for_no_status(d))
+            act(d);
+        else
+            pass_put_off(d, left_ms);
         return;
     }
     bool swap = is_destructive(step_of(d)) && !MUTANT(intent_without_compare_and_swap);

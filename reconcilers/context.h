@@ -60,6 +60,7 @@ struct ctx {
     const char *stalled_reason, *stalled_message;
     const char *waiting_reason, *waiting_message;
     bool may_act;          /* Enforce, not suspended (or guard, or finalize) */
+    bool repairs_only;     /* may_act is the guard's alone: what the spec asks for besides has to wait */
     struct step described; /* where a planner writes about a step that is only described */
 
     /* facts */
@@ -134,12 +135,14 @@ bool plan_provider(struct ctx *c);    /* G1 */
 bool plan_role(struct ctx *c);        /* G2: role, trust, boundary, tags */
 bool plan_permissions(struct ctx *c); /* G2: policies */
 bool prove_role(struct ctx *c);       /* G3 */
-bool prove_again(struct ctx *c);      /* false: return at once, the decision is made anew with a proof of this pass */
-bool plan_annotation(struct ctx *c);  /* G4 */
-bool plan_rollout(struct ctx *c);     /* G5 */
-bool prove_pods(struct ctx *c);       /* G6 */
-bool plan_cutover(struct ctx *c);     /* G7 */
-bool plan_guard(struct ctx *c);       /* G8: true if nothing has to be done */
+/* Why the role does not work; NULL: it does, or the answer says nothing about it. */
+const char *proof_refusal(struct ctx *c, const struct observation *o);
+bool prove_again(struct ctx *c);     /* false: return at once, the decision is made anew with a proof of this pass */
+bool plan_annotation(struct ctx *c); /* G4 */
+bool plan_rollout(struct ctx *c);    /* G5 */
+bool prove_pods(struct ctx *c);      /* G6 */
+bool plan_cutover(struct ctx *c);    /* G7 */
+bool plan_guard(struct ctx *c);      /* G8: true if nothing has to be done */
 
 /* Late parts of the guard: a role that stopped working under its pods; a consumer that came later. False: stop here. */
 bool judge_injected_pods(struct ctx *c);
@@ -159,6 +162,8 @@ void plan_finalize(struct ctx *c); /* deletion as a whole */
 
 /* effects that several planners make */
 const struct effect *effect_attach(struct ctx *c, const char *role, const char *policy);
+const struct effect *effect_prove_role(struct ctx *c, const char *role_arn);
+bool attach_succeeded(struct ctx *c, const char *role, const char *policy, int64_t within_ms); /* our own, as known */
 const struct effect *effect_delete_pod(struct ctx *c, const struct pod_view *p);
 const struct effect *effect_annotate(struct ctx *c, const char *role_arn, const char *sts_regional);
 const struct effect *effect_restart(struct ctx *c, const char *key);

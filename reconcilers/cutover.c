@@ -253,9 +253,7 @@ static bool revalidate(struct ctx *c, struct node_role_fact **r) {
 
 /* S3: an attach of what is attached proves that we may re-attach now. The answer is kept under the effect's own key. */
 static bool attach_was_probed(struct ctx *c, const char *role, const char *policy) {
-    const char *key = effect_key(effect_attach(c, role, policy), c->a);
-    const struct observation *o = observations_get(c->w->observations, key, c->w->now_boot_ms, PROBE_MAX_AGE_MS);
-    return o && o->error.code == ERR_NONE;
+    return attach_succeeded(c, role, policy, PROBE_MAX_AGE_MS);
 }
 
 static bool role_is_tagged(struct ctx *c, const char *node_role, const char *policy) {

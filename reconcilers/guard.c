@@ -4,7 +4,7 @@
  * Never stops: not when suspended, not when other gates fail. The answer depends on the pod's credentials:
  *
  *   a pod on the node role                 -> re-attach at once
- *   an injected pod whose role is broken   -> the planners repair it; if a fresh proof still fails after the grace:
+ *   an injected pod whose role is broken   -> the planners repair it, suspended too; if a fresh proof still fails after the grace:
  *                                             re-attach, wait, take the annotation off, re-create the pods
  *   MissingIAMPermissions that no repair explains, a pod not Ready or an instance not joined beyond
  *   progressDeadlineSeconds, an undeclared consumer that is no node
@@ -23,13 +23,7 @@
 #define EVENT_FRESH_MS 300000
 #define EVENT_GRACE_MS 30000
 #define ATTACH_ANSWER_AGE_MS 3600000
-
-/* Our own attach succeeded since the detachment: absorbing a detach forgets what was known of that role before it. */
-static bool attach_was_answered(struct ctx *c, const struct cib_node_role *r, const char *policy) {
-    const char *key = effect_key(effect_attach(c, r->name, policy), c->a);
-    const struct observation *o = observations_get(c->w->observations, key, c->w->now_boot_ms, ATTACH_ANSWER_AGE_MS);
-    return o && o->error.code == ERR_NONE;
-}
+#define FIRED_IS_NEWS_MS 600000
 
 static struct strlist without(struct ctx *c, const struct strlist *l, const char *s) {
     struct strlist rest = {0};
@@ -41,7 +35,8 @@ static struct strlist without(struct ctx *c, const struct strlist *l, const char
 
 /* One policy: true when it is attached again. Nothing is read first: the attach is idempotent, and must not wait for an answer. */
 static bool reattach_one(struct ctx *c, enum gate g, struct cib_node_role *r, const char *policy, const char *why) {
-    if (attach_was_answered(c, r, policy)) {
+    /* Our own attach since the detachment: absorbing a detach forgets what was known of that role before it. */
+    if (attach_succeeded(c, r->name, policy, ATTACH_ANSWER_AGE_MS)) {
         r->detached = without(c, &r->detached, policy);
         if (!strlist_has(&r->attached, policy))
             strlist_add(&r->attached, policy, c->a);
@@ -139,7 +134,6 @@ static void fire(struct ctx *c, const char *why) {
         c->s->guard.reason = arena_strdup(c->a, why);
         c->s->guard.at_ms = c->w->now_wall_ms;
         c->s->approval.used = true; /* a new detachment needs a new approval */
-        ctx_note(c, true, "GuardFired", "Reattach", "%s: the CNI policy goes back to the node roles", why);
     }
 }
 
@@ -177,30 +171,16 @@ bool plan_guard(struct ctx *c) {
 
 /* --- an injected pod whose role is broken --- */
 
-static bool proof_fails(const struct observation *o, const char **why) {
-    if (o->error.code == ERR_FORBIDDEN || o->error.code == ERR_IDENTITY_TOKEN) {
-        *why = o->error.message;
-        return true;
-    }
-    for (const json *it = json_first(json_get(o->value, "ec2")); it; it = it->next)
-        if (json_is_string(it) && str_eq(it->valuestring, "denied")) {
-            *why = it->string;
-            return true;
-        }
-    return false;
-}
-
 /* Fresh, whatever the other gates say: an injected pod never falls back to the node role. False: reads are missing. */
 static bool judge_role(struct ctx *c, const char **why) {
     *why = NULL;
     bool suspicious = c->p->repair_since_boot_ms != 0 || c->ntarget_ready < c->ntarget;
-    const struct effect *e = effect_new(c->a, EFFECT_PROVE_ROLE, "RoleArn", c->role_arn, "Namespace", "kube-system",
-                                        "ServiceAccount", "aws-node", "Audience", TRUST_AUDIENCE, "Region",
-                                        str_or(c->region, str_or(c->s->cluster.region, c->w->config->region)), NULL);
+    const struct effect *e = effect_prove_role(c, c->role_arn);
     const struct observation *o = ctx_read(c, e, suspicious ? POLL_MS : c->w->config->aws_audit_interval_ms);
     if (!o)
         return false;
-    if (!proof_fails(o, why)) {
+    *why = proof_refusal(c, o);
+    if (!*why) {
         if (o->error.code == ERR_NONE)
             c->p->repair_since_boot_ms = 0;
         return true;
@@ -263,8 +243,18 @@ bool judge_consumers(struct ctx *c) {
     return true;
 }
 
+/* Told by every process that finds it in status while it is news: one that ends right after it fired may not have got it out. */
+static void tell_that_it_fired(struct ctx *c) {
+    int64_t fired_s = c->s->guard.at_ms / 1000; /* status keeps seconds */
+    if (!c->s->guard.fired || fired_s == c->p->guard_told_s || c->w->now_wall_ms - c->s->guard.at_ms > FIRED_IS_NEWS_MS)
+        return;
+    c->p->guard_told_s = fired_s;
+    ctx_note(c, true, "GuardFired", "Reattach", "%s: the CNI policy goes back to the node roles", c->s->guard.reason);
+}
+
 void report_guard(struct ctx *c) {
     bool watching = ctx_anything_detached(c);
+    tell_that_it_fired(c);
     if (c->s->guard.fired) {
         if (!watching)
             ctx_condition(c, "GuardActive", CIB_CONDITION_FALSE, REASON_GUARD_FIRED, c->s->guard.reason);

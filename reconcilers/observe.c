@@ -54,7 +54,20 @@ static bool pin_cluster(struct ctx *c, const char *arn, const char *issuer) {
     return true;
 }
 
+static bool workload_missing(struct ctx *c, const char *what) {
+    return ctx_stall(c, G1, REASON_WORKLOAD_MISSING,
+                     "kube-system/aws-node has no %s; install the VPC CNI, or delete this binding", what);
+}
+
+/* Deleted with the whole CNI: no pod needs anything, and the pinned issuer was compared when the account was there. */
+static bool cni_is_uninstalled(const struct ctx *c) {
+    return c->b->deletion_ms && !c->w->daemon_set && c->w->npods == 0 && c->w->binding->status.cluster.issuer;
+}
+
+/* The API server's issuer is read off a token of the ServiceAccount: without it nothing is known of the API server. */
 static bool observe_api_server(struct ctx *c, const char *issuer) {
+    if (!c->w->service_account)
+        return cni_is_uninstalled(c) || workload_missing(c, "ServiceAccount");
     const struct effect *e =
         effect_new(c->a, EFFECT_K8S_TOKEN_ISSUER, "namespace", "kube-system", "name", "aws-node", NULL);
     const struct observation *o = ctx_read(c, e, ctx_facts_age(c));
@@ -214,10 +227,8 @@ static bool check_compute(struct ctx *c) {
 }
 
 static bool check_workload(struct ctx *c) {
-    if (!c->w->service_account || !c->w->daemon_set)
-        return ctx_stall(c, G1, REASON_WORKLOAD_MISSING,
-                         "kube-system/aws-node has no %s; install the VPC CNI, or delete this binding",
-                         c->w->service_account ? "DaemonSet" : "ServiceAccount");
+    if (!c->w->daemon_set)
+        return workload_missing(c, "DaemonSet");
     if (c->w->daemon_set->service_account && !str_eq(c->w->daemon_set->service_account, "aws-node"))
         return ctx_stall(c, G1, REASON_WORKLOAD_MISSING,
                          "DaemonSet aws-node runs with ServiceAccount %s, not aws-node; correct its template",

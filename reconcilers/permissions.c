@@ -8,6 +8,12 @@ const struct effect *effect_attach(struct ctx *c, const char *role, const char *
     return effect_new(c->a, EFFECT_IAM_ATTACH_ROLE_POLICY, "RoleName", role, "PolicyArn", policy, NULL);
 }
 
+bool attach_succeeded(struct ctx *c, const char *role, const char *policy, int64_t within_ms) {
+    const char *key = effect_key(effect_attach(c, role, policy), c->a);
+    const struct observation *o = observations_get(c->w->observations, key, c->w->now_boot_ms, within_ms);
+    return o && o->error.code == ERR_NONE;
+}
+
 static bool is_aws_managed(const char *arn) {
     return arn && strstr(arn, ":iam::aws:policy/") != NULL;
 }
@@ -133,6 +139,64 @@ static bool has_policy(const json *attached, const char *arn) {
     return false;
 }
 
+/* --- a fight over a policy of the role (L8) ---
+ *
+ * Pods that live on the role have nothing without the policy: unlike an annotation it is attached however often it goes, only not more
+ * often than FIGHT_PACE_MS. What ends after three rounds is that nobody hears of it, and that the migration goes on. */
+#define FIGHT_MS 600000
+#define FIGHT_PACE_MS 10000
+
+static void count_loss(struct ctx *c) {
+    struct progress *p = c->p;
+    int64_t now = c->w->now_boot_ms;
+    if (p->policy_flips[0] && now - p->policy_flips[0] < FIGHT_PACE_MS)
+        return; /* IAM does not show our own attach yet: nobody is that fast */
+    if (p->policy_flips[2] && now - p->policy_flips[2] < FIGHT_MS)
+        p->policy_fight_until_boot_ms = now + FIGHT_MS;
+    p->policy_flips[2] = p->policy_flips[1];
+    p->policy_flips[1] = p->policy_flips[0];
+    p->policy_flips[0] = now;
+}
+
+static bool is_fought_over(const struct ctx *c) {
+    return c->p->policy_fight_until_boot_ms > c->w->now_boot_ms;
+}
+
+static bool tell_fight(struct ctx *c) {
+    return ctx_stall(
+        c, G2, REASON_CONFLICT,
+        "somebody took a policy off role %s more than three times in ten minutes; it is attached each "
+        "time, and pods are without permissions until then; stop whoever does it; see who with: aws "
+        "cloudtrail lookup-events --lookup-attributes AttributeKey=EventName,AttributeValue=DetachRolePolicy",
+        c->role_name);
+}
+
+/* False: not yet. */
+static bool pace_of_fight_allows(struct ctx *c) {
+    int64_t left = FIGHT_PACE_MS - (c->w->now_boot_ms - c->p->policy_flips[0]);
+    if (!is_fought_over(c) || left <= 0)
+        return true;
+    ctx_requeue(c, left);
+    return tell_fight(c);
+}
+
+static bool attach_missing(struct ctx *c, const char *arn) {
+    bool was_there =
+        c->w->binding->status.gates[G2].state == CIB_GATE_PASSED || attach_succeeded(c, c->role_name, arn, FIGHT_MS);
+    bool acting = !c->blocked && c->may_act && !c->missing_reads;
+    if (acting && was_there && !pace_of_fight_allows(c))
+        return false;
+    struct step *step = ctx_step(c, G2, effect_attach(c, c->role_name, arn), "what the VPC CNI needs",
+                                 "+ attach %s to IAM role %s", arn, c->role_name);
+    step->event_reason = "PolicyAttached";
+    step->event_note = arena_printf(c->a, "attached %s to role %s", arn, c->role_name);
+    if (acting && was_there)
+        count_loss(c);
+    if (is_fought_over(c))
+        return tell_fight(c);
+    return ctx_wait(c, G2, REASON_CREATING, 0, "policy %s is to be attached to role %s", arn, c->role_name);
+}
+
 static bool plan_attachments(struct ctx *c) {
     const struct effect *e = effect_new(c->a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", c->role_name, NULL);
     const struct observation *o = c->role_present ? ctx_read(c, e, ctx_audit_age(c)) : NULL;
@@ -150,13 +214,9 @@ static bool plan_attachments(struct ctx *c) {
                 "role %s is only referenced and lacks policy %s; attach it: aws iam attach-role-policy --role-name %s "
                 "--policy-arn %s",
                 c->role_name, arn, c->role_name, arn);
-        struct step *step = ctx_step(c, G2, effect_attach(c, c->role_name, arn), "what the VPC CNI needs",
-                                     "+ attach %s to IAM role %s", arn, c->role_name);
-        step->event_reason = "PolicyAttached";
-        step->event_note = arena_printf(c->a, "attached %s to role %s", arn, c->role_name);
-        return ctx_wait(c, G2, REASON_CREATING, 0, "policy %s is to be attached to role %s", arn, c->role_name);
+        return attach_missing(c, arn);
     }
-    return true;
+    return !is_fought_over(c) || tell_fight(c);
 }
 
 static bool boundary_denies(const json *value, struct strlist *denied, struct arena *a) {

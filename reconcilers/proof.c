@@ -35,8 +35,7 @@ static bool proven(const struct ctx *c) {
            p->proof_last_boot_ms - p->proof_first_boot_ms >= window_ms(c);
 }
 
-/* Why the role does not work; NULL: it does, or the answer says nothing about it. */
-static const char *refusal(struct ctx *c, const struct observation *o) {
+const char *proof_refusal(struct ctx *c, const struct observation *o) {
     if (o->error.code == ERR_FORBIDDEN || o->error.code == ERR_IDENTITY_TOKEN)
         return o->error.message;
     for (const json *it = json_first(json_get(o->value, "ec2")); it; it = it->next)
@@ -76,15 +75,17 @@ static void count_success(struct ctx *c, const struct observation *o) {
     p->proof_last_boot_ms = o->at_boot_ms;
 }
 
-static const struct effect *effect_prove(struct ctx *c) {
-    return effect_new(c->a, EFFECT_PROVE_ROLE, "RoleArn", c->role_arn, "Namespace", "kube-system", "ServiceAccount",
-                      "aws-node", "Audience", TRUST_AUDIENCE, "Region", c->region, NULL);
+/* The way back and the guard go on where the cluster could not be looked at: what status says will do. */
+const struct effect *effect_prove_role(struct ctx *c, const char *role_arn) {
+    const char *region = str_or(c->region, str_or(c->s->cluster.region, c->w->config->region));
+    return effect_new(c->a, EFFECT_PROVE_ROLE, "RoleArn", role_arn, "Namespace", "kube-system", "ServiceAccount",
+                      "aws-node", "Audience", TRUST_AUDIENCE, "Region", region, NULL);
 }
 
 /* Directly before a pod is touched: the proof that G3 stands on may be as old as the audit interval. False: a read is
  * missing. */
 bool prove_again(struct ctx *c) {
-    return c->blocked || GUARD(proof_is_fresh, ctx_read(c, effect_prove(c), 0) != NULL);
+    return c->blocked || GUARD(proof_is_fresh, ctx_read(c, effect_prove_role(c, c->role_arn), 0) != NULL);
 }
 
 bool prove_role(struct ctx *c) {
@@ -98,12 +99,12 @@ bool prove_role(struct ctx *c) {
             forget_proofs(c->p);
         return ctx_pending(c, G3), false;
     }
-    const struct effect *e = effect_prove(c);
+    const struct effect *e = effect_prove_role(c, c->role_arn);
     int64_t age = proven(c) ? ctx_audit_age(c) : interval_ms(c);
     const struct observation *o = ctx_read(c, e, age);
     if (!o)
         return false;
-    const char *refused = refusal(c, o);
+    const char *refused = proof_refusal(c, o);
     if (!GUARD(role_is_proven, refused == NULL))
         return not_proven(c, refused);
     if (o->error.code && !refused)

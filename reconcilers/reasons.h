@@ -38,6 +38,7 @@
 #define REASON_FIELD_OWNED "FieldOwnedByEKS"
 #define REASON_WEBHOOK_NOT_INJECTING "WebhookNotInjecting"
 #define REASON_ROLLED_BACK "RolledBack"
+#define REASON_POD_NOT_READY "PodNotReady"
 #define REASON_GUARD_NOT_INDEPENDENT "GuardNotIndependent"
 #define REASON_ACCESS_DENIED "AccessDenied"
 #define REASON_NO_CREDENTIALS "NoCredentials"

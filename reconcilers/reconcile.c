@@ -138,12 +138,25 @@ static bool know_the_cluster(struct ctx *c) {
     return observe_cluster(c) && observe_eligibility(c);
 }
 
-static void pass_gates(struct ctx *c) {
-    if (!observe_node_roles(c, G2) || (!MUTANT(finalizer_after_the_effects) && !plan_finalizer(c)))
-        return;
+/* Suspend does not stop the guard (G8), and the first thing that it does for injected pods is to repair what they live on. */
+static bool guard_repairs(const struct ctx *c) {
+    return c->spec->suspend && c->spec->mode == CIB_MODE_ENFORCE && c->ntarget > 0 && c->p->repair_since_boot_ms != 0;
+}
+
+static void plan_identity(struct ctx *c) {
+    bool may_act = c->may_act;
+    c->repairs_only = guard_repairs(c);
+    c->may_act = may_act || c->repairs_only;
     plan_provider(c);
     plan_role(c);
     plan_permissions(c);
+    c->may_act = may_act;
+}
+
+static void pass_gates(struct ctx *c) {
+    if (!observe_node_roles(c, G2) || (!MUTANT(finalizer_after_the_effects) && !plan_finalizer(c)))
+        return;
+    plan_identity(c);
     if (c->missing_reads || (MUTANT(finalizer_after_the_effects) && !plan_finalizer(c)))
         return;
     observe_pods(c); /* the role's ARN is known as IAM states it */

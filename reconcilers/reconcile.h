@@ -71,7 +71,7 @@ struct world {
 };
 
 #define PROGRESS_PROOFS_MAX 8
-/* In-process memory of one binding: all instants are boot time. Zero-initialised by the driver; replaced by each decision. */
+/* In-process memory of one binding: all instants are boot time, but for guard_told_s. Zero-initialised by the driver; replaced by each decision. */
 struct progress {
     char binding_uid[64];
     char proven_role[256];       /* the role the proofs below are of */
@@ -89,13 +89,18 @@ struct progress {
     int64_t soak_first_boot_ms;    /* all proofs true without interruption since; 0: not now */
     int64_t soak_last_boot_ms;     /* seen true last: a gap longer than RECONCILE_GAP_MAX_MS restarts the soak */
     int64_t restore_boot_ms;       /* re-attached at: soak of deletion and of rollback */
+    int64_t restore_moved_boot_ms; /* pods came forward on the way back last at; 0: none is under way */
+    int restore_left;              /* what was left to do then */
     int64_t unready_since_boot_ms; /* an aws-node pod or node is unready since (guard); 0: none */
     int64_t foreign_since_boot_ms; /* an undeclared consumer of a detached node role is seen since; 0: none */
     int64_t repair_since_boot_ms;  /* injected pods whose role is broken since (guard); 0: none */
+    int64_t guard_told_s;          /* wall: the Event GuardFired was told for the guard that fired then; 0: for none */
     int64_t failing_since_boot_ms;
     int64_t backoff_until_boot_ms; /* a fight with another controller (L8) */
     int64_t flips[3];
     char annotating[64]; /* resourceVersion of the ServiceAccount that was last to be annotated */
+    int64_t policy_flips[3];            /* the CNI's own role lost a policy that it had, the last time first */
+    int64_t policy_fight_until_boot_ms; /* somebody takes it off again and again (L8); in the past: nobody does */
     char note[64];
 };
 #define RECONCILE_GAP_MAX_MS 120000

@@ -66,19 +66,23 @@ bool soak_reattached(struct ctx *c) {
                     c->spec->node_role.soak_seconds);
 }
 
-/* A role that pods lived on before us may be gone meanwhile: then they go back to the node roles. One that can not be read
- * counts as there. */
+/* A role that pods lived on before us may be gone meanwhile, or have lost its policy or its trust, and nobody noticed: no pod had it.
+ * A fresh token of theirs shows it; then they go back to the node roles. One of which nothing can be learnt counts as good. */
 static bool prior_role_is_known(struct ctx *c) {
-    if (!c->s->prior.role_arn)
+    const char *arn = c->s->prior.role_arn;
+    if (!arn || !c->w->service_account)
         return true;
-    const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_ROLE, "RoleName", name_of_arn(c->s->prior.role_arn), NULL);
+    const struct effect *e = effect_prove_role(c, arn);
     const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
     if (!o)
         return false;
-    if (GUARD(prior_role_is_there, o->error.code != ERR_NOT_FOUND))
+    if (error_is_transient(o->error.code))
+        return ctx_read_failed(c, G8, e, &o->error);
+    const char *refused = proof_refusal(c, o);
+    if (GUARD(prior_role_works, !refused))
         return true;
-    ctx_note(c, true, "PriorRoleGone", "Restore", "role %s, which aws-node had before, is gone: back to the node roles",
-             c->s->prior.role_arn);
+    ctx_note(c, true, "PriorRoleLost", "Restore",
+             "role %s, which aws-node had before, does not work any more (%s): back to the node roles", arn, refused);
     c->s->prior.role_arn = NULL;
     return true;
 }
@@ -160,6 +164,19 @@ static bool bears_role(const struct pod_fact *f, const char *role_arn) {
     return pod_credential(f->pod, &role) == POD_CREDENTIAL_IRSA && str_eq(role, role_arn);
 }
 
+/* Pods of a DaemonSet that was deleted without them run on, and live on what they have. */
+static bool orphans_are_gone(struct ctx *c) {
+    for (size_t i = 0; i < c->npods; i++) {
+        const char *role = NULL;
+        if (pod_credential(c->pods[i].pod, &role) == POD_CREDENTIAL_IRSA && str_eq(role, c->role_arn))
+            return ctx_stall(c, G6, REASON_WORKLOAD_MISSING,
+                             "there is no DaemonSet kube-system/aws-node, and pod %s on node %s runs on with the role; "
+                             "install the VPC CNI, or delete the pod",
+                             c->pods[i].pod->meta.name, c->pods[i].pod->node);
+    }
+    return true;
+}
+
 static bool goes_before(const struct pod_fact *x, const struct pod_fact *y) {
     return x->ready != y->ready && !MUTANT(ready_pods_go_back_first) ? !x->ready
                                                                      : strcmp(x->pod->node, y->pod->node) < 0;
@@ -176,12 +193,56 @@ static const struct pod_fact *pod_with_role(const struct ctx *c) {
     return next;
 }
 
+/* --- what the way back waits for --- */
+
+static size_t terminating(const struct ctx *c) {
+    size_t n = 0;
+    for (size_t i = 0; i < c->w->npods; i++)
+        n += c->w->pods[i]->meta.deletion_ms != 0;
+    return n;
+}
+
+static int left_to_restore(const struct ctx *c) {
+    const struct daemon_set_view *ds = c->w->daemon_set;
+    size_t wanted = ds->desired > 0 ? (size_t)ds->desired : 0;
+    size_t left = terminating(c) + (wanted > c->npods ? wanted - c->npods : 0);
+    for (size_t i = 0; i < c->npods; i++)
+        left += !c->pods[i].ready + 2 * (size_t)bears_role(&c->pods[i], c->role_arn);
+    return (int)left;
+}
+
+/* Somebody has to look after one pod: which? */
+static const char *who_holds_up(struct ctx *c) {
+    for (size_t i = 0; i < c->npods; i++)
+        if (!c->pods[i].ready)
+            return arena_printf(c->a, "pod %s on node %s is not Ready", c->pods[i].pod->meta.name,
+                                c->pods[i].pod->node);
+    for (size_t i = 0; i < c->w->npods; i++)
+        if (c->w->pods[i]->meta.deletion_ms)
+            return arena_printf(c->a, "pod %s on node %s does not end", c->w->pods[i]->meta.name, c->w->pods[i]->node);
+    return "the DaemonSet controller does not make the pods that are missing";
+}
+
+/* Waits, and says so to people once nothing has come forward for progressDeadlineSeconds (L3); it goes on by itself. */
+static bool wait_for_pods(struct ctx *c, enum gate g, const char *what) {
+    struct progress *p = c->p;
+    int left = left_to_restore(c);
+    int deadline_s = c->spec->rollout.progress_deadline_seconds;
+    if (p->restore_moved_boot_ms == 0 || left < p->restore_left) {
+        p->restore_moved_boot_ms = c->w->now_boot_ms;
+        p->restore_left = left;
+    }
+    if (c->w->now_boot_ms - p->restore_moved_boot_ms < (int64_t)deadline_s * 1000)
+        return ctx_wait(c, g, REASON_RESTORING, POLL_MS, "%s", what);
+    return ctx_stall(c, g, REASON_POD_NOT_READY,
+                     "the way back has not moved for %d s: %s; see with: kubectl -n kube-system get pods -l "
+                     "k8s-app=aws-node -o wide; mend or delete that node, it goes on by itself",
+                     deadline_s, who_holds_up(c));
+}
+
 static bool everyone_present(const struct ctx *c) {
     const struct daemon_set_view *ds = c->w->daemon_set;
-    size_t terminating = 0;
-    for (size_t i = 0; i < c->w->npods; i++)
-        terminating += c->w->pods[i]->meta.deletion_ms != 0;
-    return terminating == 0 && c->npods >= (size_t)(ds->desired > 0 ? ds->desired : 0);
+    return terminating(c) == 0 && c->npods >= (size_t)(ds->desired > 0 ? ds->desired : 0);
 }
 
 static bool restart_once(struct ctx *c) {
@@ -201,10 +262,10 @@ static bool restart_once(struct ctx *c) {
 /* One at a time. A broken pod need not be Ready to be replaced, but every other has to be there. */
 static bool recreate_one(struct ctx *c, const struct pod_fact *f) {
     if (!everyone_present(c))
-        return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "waits for the pod that was re-created last");
+        return wait_for_pods(c, G5, "waits for the pod that was re-created last");
     for (size_t i = 0; i < c->npods; i++)
         if (!c->pods[i].ready && !bears_role(&c->pods[i], c->role_arn) && c->s->prior.worked)
-            return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "waits until pod %s is Ready", c->pods[i].pod->meta.name);
+            return wait_for_pods(c, G5, arena_printf(c->a, "waits until pod %s is Ready", c->pods[i].pod->meta.name));
     struct step *step = ctx_step(c, G5, effect_delete_pod(c, f->pod), "it bears the role that goes",
                                  "~ re-create pod %s on node %s (without the role)", f->pod->meta.name, f->pod->node);
     step->event_reason = "PodRecreated";
@@ -218,18 +279,19 @@ static bool restore_pods(struct ctx *c, enum restore_goal goal) {
     const struct pod_fact *f = pod_with_role(c);
     bool one_by_one = goal == RESTORE_ROLLBACK || goal == RESTORE_GUARD;
     if (!ds)
-        return true; /* no workload: nothing bears the role */
+        return orphans_are_gone(c);
     if (f && !new_pods_are_free(c))
         return false;
     if (f && !one_by_one && !restart_once(c))
         return false;
     if (f && !one_by_one && !ds->on_delete &&
         (ds->meta.generation != ds->observed_generation || ds->updated < ds->desired))
-        return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "the DaemonSet rolls out without the role");
+        return wait_for_pods(c, G5, "the DaemonSet rolls out without the role");
     if (f)
         return recreate_one(c, f);
     if (!everyone_present(c) || (c->s->prior.worked && !pods_all_present(c)))
-        return ctx_wait(c, G6, REASON_RESTORING, POLL_MS, "waits until every pod is Ready without the role");
+        return wait_for_pods(c, G6, "waits until every pod is Ready without the role");
+    c->p->restore_moved_boot_ms = 0;
     return true;
 }
 

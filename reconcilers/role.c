@@ -243,5 +243,5 @@ bool plan_role(struct ctx *c) {
         record_prior(c);
     if (!check_ownership(c, role))
         return false;
-    return plan_trust(c, role) && plan_boundary(c, role) && plan_attributes(c, role);
+    return plan_trust(c, role) && (c->repairs_only || (plan_boundary(c, role) && plan_attributes(c, role)));
 }

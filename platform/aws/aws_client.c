@@ -7,6 +7,7 @@
 #include "platform/aws/aws_client_internal.h"
 #include "platform/aws/credentials.h"
 #include "platform/aws/pages.h"
+#include "platform/base/mutant.h"
 #include "platform/base/random.h"
 #include "platform/base/str.h"
 
@@ -99,8 +100,19 @@ static bool is_write(const struct operation *op) {
     return effect_class(op->effect->kind) != EFFECT_READ;
 }
 
+/* What takes away, or replaces a document whole, stands on what was read and announced directly before it (S2, S6b): seconds later
+ * it has to be decided anew. */
+static bool is_soon_stale(const struct operation *op) {
+    enum effect_kind kind = op->effect->kind;
+    return (effect_class(kind) == EFFECT_DESTRUCTIVE || kind == EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY) &&
+           !MUTANT(removal_is_sent_again_later);
+}
+
 /* A read may always be asked again. A write only where it surely was not carried out (S7). */
 static bool may_repeat(const struct operation *op, const struct error *err) {
+    if (is_soon_stale(op)) {
+        return false;
+    }
     if (err->code == ERR_THROTTLED || err->code == ERR_UNREACHABLE) {
         return true;
     }

@@ -6,7 +6,8 @@
  * server's Retry-After, out of a common budget of RETRY_TOKENS (aws.md 2.3):
  *   reads    throttling, 5xx, no or half an answer, not sent
  *   writes   throttling, and surely not sent; nothing else. A write whose outcome is unknown is reported as such (S7)
- *   both     once more at once after a refusal for skew (the clock offset is learnt) or expired credentials (refreshed)
+ *   removals, and documents that are replaced whole: nothing; who asked looks again before it asks again (S2)
+ *   all      once more at once after a refusal for skew (the clock offset is learnt) or expired credentials (refreshed)
  * Before each attempt of a write `may_write` is asked (S6a); a no is ERR_CANCELLED, and nothing was sent.
  * Results: JSON as effect.h says, all pages in one value.
  *

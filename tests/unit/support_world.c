@@ -587,6 +587,8 @@ static json *answer_read(struct sim *s, struct arena *a, const struct effect *e,
     case EFFECT_EC2_DESCRIBE_INSTANCES:
         return describe_instances(s, a, e);
     case EFFECT_K8S_TOKEN_ISSUER:
+        if (!s->sa_exists)
+            return not_found(err, "serviceaccounts \"aws-node\"");
         return parse(arena_printf(a, "{\"issuer\":\"%s\"}", s->issuer_of_api));
     case EFFECT_PROVE_ROLE:
         return prove(s, e, err);
@@ -1008,6 +1010,8 @@ int64_t sim_pass(struct sim *s) {
     }
     assert(d->nreads == 0);
     s->progress = d->progress;
+    for (size_t i = 0; i < d->nnotes; i++)
+        s->guard_events += str_eq(d->notes[i].reason, "GuardFired");
     write_status(s, &f, &d->status);
     int64_t wait = d->requeue_after_ms;
     if (d->nsteps) {

@@ -117,6 +117,7 @@ struct sim {
     char log[SIM_LOG_MAX][160];
     int nlog;
     int lost_permission; /* S1 violations */
+    int guard_events;    /* GuardFired, as often as it was told */
     int writes, reads, status_writes, restarts, restart_applies;
     int max_unready;
     char violation[256];

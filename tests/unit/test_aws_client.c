@@ -344,6 +344,23 @@ static void eks_answers(void **state) {
     expect(&r, ERR_NOT_FOUND);
 }
 
+/* S2: by the time that a throttled removal would be sent again, what it stands on is old. */
+static void a_removal_is_sent_once(void **state) {
+    (void)state;
+    static const enum effect_kind kinds[] = {EFFECT_IAM_DETACH_ROLE_POLICY, EFFECT_IAM_DELETE_ROLE,
+                                             EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        aws_peer_forget(&peer);
+        struct reply r = with_role(kinds[i], "throttled-twice");
+        expect(&r, ERR_THROTTLED);
+        assert_int_equal(calls("throttled-twice"), 1);
+    }
+    aws_peer_forget(&peer);
+    struct reply r = with_role(EFFECT_IAM_DETACH_ROLE_POLICY, "expired-once"); /* at once: nothing became older */
+    expect(&r, ERR_NONE);
+    assert_int_equal(calls("expired-once"), 2);
+}
+
 static bool gate(void *arg) {
     int *left = arg;
     return (*left)-- > 0;
@@ -603,6 +620,7 @@ int main(void) {
                                        TEST(another_clock_is_learnt),
                                        TEST(a_wrong_key_is_read_again_once),
                                        TEST(eks_answers),
+                                       TEST(a_removal_is_sent_once),
                                        TEST(the_gate_is_asked_before_each_write),
                                        TEST(a_write_has_a_connection_of_its_own),
                                        TEST(cancelled_calls_do_not_answer),

@@ -613,16 +613,20 @@ static void test_a_step_that_is_not_needed_any_more_ends_its_failures(void **sta
     assert_null(core.last_effect);
 }
 
+static void refuse_for(int retry_after_ms) {
+    struct ports_call *c = ports_oldest(&ports);
+    struct effect_result r = {.request_id = ""};
+    error_set(&r.error, ERR_THROTTLED, "slow down");
+    r.error.retry_after_ms = retry_after_ms;
+    c->open = false;
+    c->done(c->arg, &r);
+}
+
 static void test_a_server_may_say_when_to_come_back(void **state) {
     (void)state;
     plan(create_role(), true);
     add();
-    struct ports_call *c = ports_oldest(&ports);
-    struct effect_result r = {.request_id = ""};
-    error_set(&r.error, ERR_THROTTLED, "slow down");
-    r.error.retry_after_ms = 7000;
-    c->open = false;
-    c->done(c->arg, &r);
+    refuse_for(7000);
     ports_advance(&ports, 6999);
     assert_int_equal(ports_open(&ports), 0);
     ports_advance(&ports, 1);
@@ -633,12 +637,7 @@ static void test_news_do_not_make_it_come_back_earlier(void **state) {
     (void)state;
     plan(create_role(), true);
     add();
-    struct ports_call *c = ports_oldest(&ports);
-    struct effect_result r = {.request_id = ""};
-    error_set(&r.error, ERR_THROTTLED, "slow down");
-    r.error.retry_after_ms = 7000;
-    c->open = false;
-    c->done(c->arg, &r);
+    refuse_for(7000);
     ports_advance(&ports, 1000);
     work_queue_add(queue, "b");
     ports_advance(&ports, 100);
@@ -647,6 +646,49 @@ static void test_news_do_not_make_it_come_back_earlier(void **state) {
     work_queue_add(queue, "b");
     ports_advance(&ports, 100);
     assert_int_equal(ports_count(&ports, EFFECT_K8S_DELETE), 1);
+}
+
+static void test_news_do_not_make_the_status_come_back_earlier(void **state) {
+    (void)state;
+    core.message = "first";
+    plan(create_role(), true);
+    add();
+    refuse_for(7000);
+    for (int i = 0; i < 6; i++) {
+        ports_advance(&ports, 1000);
+        core.message = i % 2 ? "first" : "another";
+        work_queue_add(queue, "b");
+        ports_advance(&ports, 100);
+    }
+    assert_int_equal(ports.ncalls, 1);
+    ports_advance(&ports, 400);
+    assert_int_equal(ports_count(&ports, EFFECT_K8S_APPLY_STATUS), 2);
+    accept();
+    expect_next(EFFECT_IAM_CREATE_ROLE);
+    accept();
+}
+
+/* S1': a status that has to wait for a minute is no reason to leave pods without permissions for a minute. */
+static void test_the_guard_does_not_wait_until_a_status_is_welcome(void **state) {
+    (void)state;
+    core.message = "fired";
+    core.gate = "G8";
+    plan(effect_new(ports.arena, EFFECT_IAM_ATTACH_ROLE_POLICY, "RoleName", "node", NULL), true);
+    add();
+    refuse_for(60000);
+    expect_next(EFFECT_IAM_ATTACH_ROLE_POLICY);
+    accept();
+    turn();
+    expect_next(EFFECT_IAM_ATTACH_ROLE_POLICY); /* of another node role, say */
+    plan(detach(), true);
+    accept();
+    ports_advance(&ports, 50000);
+    assert_int_equal(ports_open(&ports), 0); /* what takes away waits for its announcement */
+    ports_advance(&ports, 10000);
+    expect_next(EFFECT_K8S_APPLY_STATUS);
+    accept();
+    expect_next(EFFECT_IAM_DETACH_ROLE_POLICY);
+    accept();
 }
 
 static void test_notes_become_events(void **state) {
@@ -902,6 +944,8 @@ int main(void) {
         TEST(test_a_step_that_is_not_needed_any_more_ends_its_failures),
         TEST(test_a_server_may_say_when_to_come_back),
         TEST(test_news_do_not_make_it_come_back_earlier),
+        TEST(test_news_do_not_make_the_status_come_back_earlier),
+        TEST(test_the_guard_does_not_wait_until_a_status_is_welcome),
         TEST(test_notes_become_events),
         TEST(test_without_a_fresh_lease_nothing_is_written),
         TEST(test_a_call_that_was_not_sent_is_no_failure),

@@ -142,9 +142,8 @@ static bool a_role_that_breaks_before_the_canary(void) {
 
 /* --- pods --- */
 
-/* The pods live on an earlier role, the node role grants nothing, and the webhook sleeps. */
-static bool pods_on_an_earlier_role(bool webhook) {
-    struct sim *s = sim_start(3, QUICK);
+/* A role that works for aws-node, and the annotation names it. */
+static struct sim_role *earlier_role(struct sim *s) {
     struct sim_role *prior = sim_foreign_role(s, "prior");
     snprintf(s->sa_role, sizeof s->sa_role, "%s", prior->arn);
     s->provider = s->provider_audience = true;
@@ -153,6 +152,13 @@ static bool pods_on_an_earlier_role(bool webhook) {
            "\"},\"Condition\":{\"StringEquals\":{\"" SIM_ISSUER ":aud\":\"sts.amazonaws.com\",\"" SIM_ISSUER
            ":sub\":\"system:serviceaccount:kube-system:aws-node\"}}}}");
     sim_role_attach(prior, SIM_CNI_POLICY);
+    return prior;
+}
+
+/* The pods live on an earlier role, the node role grants nothing, and the webhook sleeps. */
+static bool pods_on_an_earlier_role(bool webhook) {
+    struct sim *s = sim_start(3, QUICK);
+    struct sim_role *prior = earlier_role(s);
     sim_role_detach(&s->roles[0], SIM_CNI_POLICY);
     for (int i = 0; i < SIM_PODS_MAX; i++)
         snprintf(s->pods[i].role, sizeof s->pods[i].role, "%s", s->pods[i].exists ? prior->arn : "");
@@ -351,15 +357,37 @@ static bool a_policy_that_is_not_enforced_yet(void) {
     return breaks_s1(s);
 }
 
-static bool the_earlier_role_is_gone(void) {
+static bool deleted_when_the_earlier_role(void (*has)(struct sim_role *prior)) {
     struct sim *s = sim_start(3, QUICK);
-    struct sim_role *prior = sim_foreign_role(s, "prior");
-    snprintf(s->sa_role, sizeof s->sa_role, "%s", prior->arn);
-    s->provider = s->provider_audience = true;
+    struct sim_role *prior = earlier_role(s);
     sim_until(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
-    prior->exists = false;
+    has(prior);
     delete_binding(s);
     return breaks_s1(s);
+}
+
+static void gone(struct sim_role *prior) {
+    prior->exists = false;
+}
+
+static void lost_its_policy(struct sim_role *prior) {
+    sim_role_detach(prior, SIM_CNI_POLICY);
+}
+
+static void lost_its_trust(struct sim_role *prior) {
+    strcpy(prior->trust, "{\"Statement\":[]}");
+}
+
+static bool the_earlier_role_is_gone(void) {
+    return deleted_when_the_earlier_role(gone);
+}
+
+static bool the_earlier_role_has_no_policy(void) {
+    return deleted_when_the_earlier_role(lost_its_policy);
+}
+
+static bool the_earlier_role_has_no_trust(void) {
+    return deleted_when_the_earlier_role(lost_its_trust);
 }
 
 static bool a_node_role_that_grants_nothing(void) {
@@ -479,7 +507,9 @@ static const struct row rows[] = {
     ROW(policies_are_back, "S15", a_policy_that_is_still_off),
     ROW(restored_policy_is_enforced, "S1", a_policy_that_is_not_enforced_yet),
     ROW(node_roles_grant, "S1", a_node_role_that_grants_nothing),
-    ROW(prior_role_is_there, "S1", the_earlier_role_is_gone),
+    ROW(prior_role_works, "S1", the_earlier_role_is_gone),
+    ROW(prior_role_works, "S1", the_earlier_role_has_no_policy),
+    ROW(prior_role_works, "S1", the_earlier_role_has_no_trust),
     ROW(absent_workload_is_looked_for, "S1", informers_that_know_nothing),
     ROW(pods_are_back, "S1", pods_that_still_bear_the_role),
     ROW(role_change_restores_first, "S1", another_role_and_a_missed_pod),

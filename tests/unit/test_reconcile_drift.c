@@ -130,6 +130,111 @@ static void refused_annotations_are_no_fight(void **state) {
     sim_run(s, 10000);
     assert_true(sim_condition_is(s, "IdentityAnnotated", "True"));
     sim_expect_ready(s);
+    sim_expect_ready(s);
+    sim_end(s);
+}
+
+/* G8: suspend does not stop the guard, and what its pods live on is repaired sooner than any way back. What the spec asks for
+ * besides waits until the binding is not suspended any more. */
+static void a_suspended_role_is_repaired_under_its_pods(void **state) {
+    (void)state;
+    static void (*const breaks[])(struct sim *) = {policy_detached, trust_replaced, provider_deleted};
+    for (size_t i = 0; i < sizeof breaks / sizeof *breaks; i++) {
+        struct sim *s = sim_start(3, QUICK);
+        sim_expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+        sim_set_spec(s, QUICK_WITH("\"suspend\":true,\"role\":{\"tags\":{\"team\":\"net\"}},", ""));
+        sim_run(s, 2 * MINUTES);
+        int writes = s->writes, restarts = s->restarts;
+        breaks[i](s);
+        sim_run(s, 2 * MINUTES);
+        assert_true(is_whole(s));
+        assert_true(sim_detached(s)); /* nothing had to be given back */
+        assert_int_equal(s->restarts, restarts);
+        assert_int_equal(s->writes - writes, 1);
+        assert_string_equal(sim_condition_reason(s, "Ready"), "Suspended");
+        assert_int_equal(sim_log_count(s, "team"), 0);
+        sim_set_spec(s, QUICK_WITH("\"role\":{\"tags\":{\"team\":\"net\"}},", ""));
+        sim_run(s, 2 * MINUTES);
+        assert_int_equal(sim_log_count(s, "team"), 1);
+        sim_end(s);
+    }
+}
+
+/* The first process may end before its Event is out: the next one tells it again, as long as it is news. */
+static void a_guard_that_fired_is_told_by_who_comes_next(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+    s->webhook_misses = 1;
+    sim_join(s);
+    sim_run(s, 2 * MINUTES);
+    assert_false(sim_detached(s));
+    assert_int_equal(s->guard_events, 1);
+    sim_restart_operator(s);
+    sim_run(s, 2 * MINUTES);
+    assert_int_equal(s->guard_events, 2);
+    sim_run(s, 20 * MINUTES);
+    sim_restart_operator(s);
+    sim_run(s, 2 * MINUTES);
+    assert_int_equal(s->guard_events, 2);
+    sim_end(s);
+}
+
+static void lose_policy(struct sim *s, int times, int64_t every_ms) {
+    for (int i = 0; i < times; i++) {
+        sim_role_detach(sim_own_role(s), SIM_CNI_POLICY);
+        sim_run(s, every_ms);
+    }
+}
+
+/* Its pods have nothing else to live on: it is attached each time, and a person hears of it. */
+static void a_fight_over_the_policy_is_told_and_not_given_up(void **state) {
+    (void)state;
+    for (int detached = 0; detached < 2; detached++) {
+        struct sim *s = sim_start(3, detached ? QUICK : "{}");
+        if (detached)
+            sim_expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+        else
+            sim_expect_ready(s);
+        int before = sim_log_count(s, "to IAM role");
+        lose_policy(s, 3, 90000);
+        assert_string_equal(sim_condition_reason(s, "Stalled"), "");
+        lose_policy(s, 6, 90000);
+        assert_string_equal(sim_condition_reason(s, "Stalled"), "Conflict");
+        assert_true(sim_role_has(sim_own_role(s), SIM_CNI_POLICY));
+        assert_int_equal(sim_log_count(s, "to IAM role") - before, 9);
+        sim_run(s, 11 * MINUTES);
+        assert_string_equal(sim_condition_reason(s, "Stalled"), "");
+        assert_true(sim_every_pod_permitted(s));
+        sim_end(s);
+    }
+}
+
+/* Whoever takes it off every second does not make us attach it every second. */
+static void a_fight_over_the_policy_has_a_pace(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, "{}");
+    sim_expect_ready(s);
+    s->config.aws_audit_interval_ms = 1000;
+    lose_policy(s, 60, 1000);
+    int before = sim_log_count(s, "to IAM role");
+    lose_policy(s, 120, 1000);
+    assert_string_equal(sim_condition_reason(s, "Stalled"), "Conflict");
+    assert_in_range(sim_log_count(s, "to IAM role") - before, 4, 12);
+    sim_run(s, 11 * MINUTES);
+    sim_expect_ready(s);
+    sim_end(s);
+}
+
+/* Policies that were never there, and one lost now and then, are no fight. */
+static void a_policy_that_is_lost_now_and_then_is_no_fight(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, "{}");
+    sim_expect_ready(s);
+    for (int i = 0; i < 8; i++) {
+        lose_policy(s, 1, 4 * MINUTES);
+        assert_string_equal(sim_condition_reason(s, "Stalled"), "");
+    }
     sim_end(s);
 }
 
@@ -214,6 +319,11 @@ int main(void) {
         cmocka_unit_test(an_unreadable_trust_is_left_alone),
         cmocka_unit_test(a_fight_over_the_annotation_ends),
         cmocka_unit_test(refused_annotations_are_no_fight),
+        cmocka_unit_test(a_suspended_role_is_repaired_under_its_pods),
+        cmocka_unit_test(a_guard_that_fired_is_told_by_who_comes_next),
+        cmocka_unit_test(a_fight_over_the_policy_is_told_and_not_given_up),
+        cmocka_unit_test(a_fight_over_the_policy_has_a_pace),
+        cmocka_unit_test(a_policy_that_is_lost_now_and_then_is_no_fight),
         cmocka_unit_test(a_field_of_eks_is_respected),
         cmocka_unit_test(the_sts_annotation_goes_where_it_is_needed),
         cmocka_unit_test(an_idle_hour_writes_nothing),

@@ -133,6 +133,56 @@ static void another_cluster_under_the_name(void **state) {
     sim_end(s);
 }
 
+/* Pods can not be made again without their ServiceAccount: they keep what they have until it is back (S1), and that is said (L3). */
+static void a_deletion_waits_for_the_service_account(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+    int restarts = s->restarts;
+    s->sa_exists = false;
+    sim_run(s, 20 * MINUTES); /* what was asked before is not remembered any more */
+    sim_delete_binding(s);
+    sim_expect(s, "Stalled", "True", "WorkloadMissing", MINUTES);
+    sim_run(s, 5 * MINUTES);
+    assert_int_equal(s->restarts, restarts);
+    assert_false(sim_detached(s)); /* the way back needs no ServiceAccount */
+    s->sa_exists = true;
+    sim_wait_for_end(s);
+    assert_true(s->finalizer_gone);
+    sim_end(s);
+}
+
+static void a_deletion_after_the_cni_was_removed_ends(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+    s->sa_exists = s->ds_exists = false;
+    s->sa_role[0] = '\0';
+    sim_delete_binding(s);
+    sim_expect(s, "Stalled", "True", "WorkloadMissing", MINUTES); /* its pods run still */
+    for (int i = 0; i < SIM_PODS_MAX; i++)
+        s->pods[i].exists = false;
+    sim_wait_for_end(s);
+    assert_true(s->finalizer_gone);
+    sim_end(s);
+}
+
+/* kubectl delete daemonset --cascade=orphan: the role is what its pods still live on (S1). */
+static void a_deletion_waits_for_orphans(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_expect_ready(s);
+    s->ds_exists = false;
+    sim_delete_binding(s);
+    sim_expect(s, "Stalled", "True", "WorkloadMissing", MINUTES);
+    sim_run(s, 5 * MINUTES);
+    assert_false(s->finalizer_gone);
+    assert_true(sim_every_pod_permitted(s));
+    s->ds_exists = true;
+    sim_wait_for_end(s);
+    sim_end(s);
+}
+
 static void an_image_without_a_version_is_left_to_the_proofs(void **state) {
     (void)state;
     struct sim *s = sim_start(2, QUICK);
@@ -229,6 +279,9 @@ int main(void) {
         cmocka_unit_test(a_cause_that_goes_away_is_noticed),
         cmocka_unit_test(an_account_that_is_not_said_is_waited_for),
         cmocka_unit_test(another_cluster_under_the_name),
+        cmocka_unit_test(a_deletion_waits_for_the_service_account),
+        cmocka_unit_test(a_deletion_after_the_cni_was_removed_ends),
+        cmocka_unit_test(a_deletion_waits_for_orphans),
         cmocka_unit_test(an_image_without_a_version_is_left_to_the_proofs),
         cmocka_unit_test(other_answers_are_no_absence),
         cmocka_unit_test(no_pod_identity_is_no_association),
