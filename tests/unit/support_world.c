@@ -12,6 +12,8 @@
 
 #define WALL_OFFSET 1790000000000
 #define BASE_BOOT 1000000
+#define BACK_OFF_BASE_MS 500
+#define BACK_OFF_CAP_MS 30000
 
 static void logf_(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void logf_(struct sim *s, const char *fmt, ...) {
@@ -979,6 +981,12 @@ static void take_step(struct sim *s, struct frame *f, const struct step *step) {
     }
 }
 
+/* As the queue does it (controller/work_queue.c). */
+static int64_t back_off_ms(int failures) {
+    int64_t ms = (int64_t)BACK_OFF_BASE_MS << (failures < 16 ? failures - 1 : 15);
+    return ms < BACK_OFF_CAP_MS ? ms : BACK_OFF_CAP_MS;
+}
+
 int64_t sim_pass(struct sim *s) {
     struct decision *d = calloc(1, sizeof *d);
     struct frame f;
@@ -1002,7 +1010,7 @@ int64_t sim_pass(struct sim *s) {
     int64_t wait = d->requeue_after_ms;
     if (d->nsteps) {
         take_step(s, &f, &d->steps[0]);
-        wait = s->last_effect ? 1000 : 0;
+        wait = s->last_effect ? back_off_ms(s->last_failures) : 0;
     }
     frame_done(&f);
     free(d);
@@ -1019,17 +1027,30 @@ void sim_run(struct sim *s, int64_t for_ms) {
     }
 }
 
-bool sim_until(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms) {
+bool sim_run_until(struct sim *s, bool (*done)(struct sim *s, const void *arg), const void *arg, int64_t max_ms) {
     int64_t end = s->now_ms + max_ms;
     while (s->now_ms < end) {
         int64_t wait = sim_pass(s);
-        if (sim_condition_is(s, type, status) && (!reason || str_eq(sim_condition_reason(s, type), reason)))
+        if (done(s, arg))
             return true;
-        if (wait <= 0)
-            wait = 10;
-        advance(s, wait);
+        advance(s, wait > 0 ? wait : 10);
     }
     return false;
+}
+
+struct wanted {
+    const char *type, *status, *reason;
+};
+
+static bool is_so(struct sim *s, const void *arg) {
+    const struct wanted *w = arg;
+    return sim_condition_is(s, w->type, w->status) &&
+           (!w->reason || str_eq(sim_condition_reason(s, w->type), w->reason));
+}
+
+bool sim_until(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms) {
+    const struct wanted w = {type, status, reason};
+    return sim_run_until(s, is_so, &w, max_ms);
 }
 
 /* --- the rest --- */

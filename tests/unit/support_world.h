@@ -153,6 +153,9 @@ void sim_restart_operator(struct sim *s); /* forgets everything that is not in t
 int64_t sim_pass(struct sim *s);
 /* Passes and time until `for_ms` have gone by. */
 void sim_run(struct sim *s, int64_t for_ms);
+/* Passes until `done` is true directly after one, time standing still there; false after max_ms. The operator is called when it asked for
+ * it or is told of something, as by its queue. */
+bool sim_run_until(struct sim *s, bool (*done)(struct sim *s, const void *arg), const void *arg, int64_t max_ms);
 /* Until condition `type` has the status and, if not NULL, the reason; false after max_ms. */
 bool sim_until(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms);
 const char *sim_condition_reason(struct sim *s, const char *type); /* "" if absent */
