@@ -14,6 +14,7 @@
 #include "crd/binding.h"
 #include "crd/views.h"
 #include "reconcilers/reconcile.h"
+#include "support_decoded.h"
 
 #define SIM_PODS_MAX 16
 #define SIM_ROLES_MAX 8
@@ -130,6 +131,10 @@ struct sim {
     int64_t webhook_down_ms;    /* since when it does not inject; 0: it does */
     bool informers_sleep;       /* the operator sees the pods as they were */
     struct sim_pod seen[SIM_PODS_MAX];
+
+    struct {
+        struct decoded object, binding, service_account, daemon_set, pods[SIM_PODS_MAX], nodes[SIM_PODS_MAX];
+    } decoded;
 };
 
 /* The judge's part: before a step is done, and after every change of the world. */
@@ -162,6 +167,7 @@ const char *sim_condition_reason(struct sim *s, const char *type); /* "" if abse
 bool sim_condition_is(struct sim *s, const char *type, const char *status);
 const char *sim_condition_message(struct sim *s, const char *type);
 struct cib_binding *sim_binding(struct sim *s); /* caller frees */
+const json *sim_object(struct sim *s);          /* the binding as JSON, until it changes */
 struct sim_role *sim_role(struct sim *s, const char *name);
 bool sim_role_has(const struct sim_role *r, const char *policy);
 void sim_role_attach(struct sim_role *r, const char *policy);
