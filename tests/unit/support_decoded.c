@@ -21,46 +21,51 @@ static json *tree_of(const char *text) {
     return j;
 }
 
-static const void *remembered(struct decoded *d, const char *text, void *(*decode)(const json *o),
-                              void (*free_value)(void *value)) {
-    if (d->text && strcmp(d->text, text) == 0)
-        return d->value;
-    json *tree = tree_of(text);
+static bool is_known(const struct decoded *d, const char *text) {
+    return d->text && strcmp(d->text, text) == 0;
+}
+
+static const void *remember(struct decoded *d, const char *text, void *value, void (*free_value)(void *value)) {
     decoded_drop(d);
     d->text = strdup(text);
-    d->value = decode(tree);
+    d->value = value;
     d->free_value = free_value;
-    json_free(tree);
     if (!d->text || !d->value)
         abort();
     return d->value;
 }
 
-static void *copy_of(const json *o) {
-    return json_dup(o);
-}
-
-static void free_copy(void *value) {
+static void free_tree(void *value) {
     json_free(value);
 }
 
 const json *decoded_json(struct decoded *d, const char *text) {
-    return remembered(d, text, copy_of, free_copy);
+    return is_known(d, text) ? d->value : remember(d, text, tree_of(text), free_tree);
+}
+
+static void free_binding(void *value) {
+    cib_free(value);
+}
+
+const struct cib_binding *decoded_binding(struct decoded *d, const char *text, const json *tree) {
+    struct error err;
+    return is_known(d, text) ? d->value : remember(d, text, cib_decode(tree, &err), free_binding);
 }
 
 #define DECODED(name, type, decode, release)                                                                           \
-    static void *name##_of(const json *o) {                                                                            \
-        struct error err;                                                                                              \
-        return decode(o, &err);                                                                                        \
-    }                                                                                                                  \
     static void free_##name(void *value) {                                                                             \
         release(value);                                                                                                \
     }                                                                                                                  \
     const struct type *decoded_##name(struct decoded *d, const char *text) {                                           \
-        return remembered(d, text, name##_of, free_##name);                                                            \
+        struct error err;                                                                                              \
+        if (is_known(d, text))                                                                                         \
+            return d->value;                                                                                           \
+        json *tree = tree_of(text);                                                                                    \
+        (void)remember(d, text, decode(tree, &err), free_##name);                                                      \
+        json_free(tree);                                                                                               \
+        return d->value;                                                                                               \
     }
 
-DECODED(binding, cib_binding, cib_decode, cib_free)
 DECODED(service_account, service_account_view, service_account_decode, service_account_free)
 DECODED(daemon_set, daemon_set_view, daemon_set_decode, daemon_set_free)
 DECODED(pod, pod_view, pod_decode, pod_free)

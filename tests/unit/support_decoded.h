@@ -20,7 +20,7 @@ struct decoded {
 };
 
 const json *decoded_json(struct decoded *d, const char *text);
-const struct cib_binding *decoded_binding(struct decoded *d, const char *text);
+const struct cib_binding *decoded_binding(struct decoded *d, const char *text, const json *tree); /* tree: the text's */
 const struct service_account_view *decoded_service_account(struct decoded *d, const char *text);
 const struct daemon_set_view *decoded_daemon_set(struct decoded *d, const char *text);
 const struct pod_view *decoded_pod(struct decoded *d, const char *text);

@@ -836,13 +836,17 @@ static void frame_objects(struct sim *s, struct frame *f) {
     }
 }
 
+const json *sim_object(struct sim *s) {
+    return decoded_json(&s->decoded.object, s->binding_json);
+}
+
 static void frame_init(struct sim *s, struct frame *f) {
     struct error err;
     memset(f, 0, sizeof *f);
     f->a = arena_new(65536);
     judge(s, false, "look");
     frame_objects(s, f);
-    f->w.binding = f->bindings[0] = decoded_binding(&s->decoded.binding, s->binding_json);
+    f->w.binding = f->bindings[0] = decoded_binding(&s->decoded.binding, s->binding_json, sim_object(s));
     f->w.nbindings = 1;
     if (s->second_binding) {
         json *j = parse(
@@ -883,10 +887,6 @@ static void read_all(struct sim *s, struct frame *f, const struct decision *d) {
             s->listed_nodes_ms = s->now_ms;
         observations_put(s->observations, effect_key(d->reads[i], f->a), value, &err, BASE_BOOT + s->now_ms);
     }
-}
-
-const json *sim_object(struct sim *s) {
-    return decoded_json(&s->decoded.object, s->binding_json);
 }
 
 static void write_status(struct sim *s, const struct cib_status *status) {
