@@ -21,7 +21,8 @@
 #define HOLDS_MS 90000 /* longer than one look at AWS */
 #define LEAST_MS (60 * 60 * 1000)
 #define SEED 1
-#define OPERATOR 0 /* the only process in that world */
+#define KEY_BITS 1024 /* its tokens convince nobody but the rehearsed account, and signing is a seventh of a run */
+#define OPERATOR 0    /* the only process in that world */
 #define IDENTITY "rehearsal"
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
 
@@ -291,7 +292,8 @@ static bool make_world(struct rehearsal *x, struct error *err) {
                                   .enforcement_lag_ms = o->iam_lag_ms,
                                   .pod_start_ms = o->pod_start_ms,
                                   .webhook_lag_ms = REHEARSAL_WEBHOOK_LAG_MS,
-                                  .crd_yaml = crd_text};
+                                  .crd_yaml = crd_text,
+                                  .key_bits = KEY_BITS};
     x->world = sim_world_load(&w, x->r->snapshot, err);
     if (!x->world)
         return false;

@@ -121,6 +121,7 @@ def xml_text(value):
 
 class Peer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes: the second would wait for a delayed ACK
 
     def log_message(self, *args):
         pass
@@ -422,6 +423,7 @@ def main():
     if sys.argv[2:3] == ["--process"]:
         process(sys.argv[3])
         return
+    http.server.ThreadingHTTPServer.request_queue_size = 512  # as many as the client has at once: a SYN that is dropped comes again after seconds
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Peer)
     server.daemon_threads = True
     print("READY", server.server_port, flush=True)

@@ -106,6 +106,7 @@ def form_error(service, code, message):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes: the second would wait for a delayed ACK
     timeout = 60
     ahead = 0
 

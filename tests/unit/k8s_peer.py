@@ -84,6 +84,7 @@ def jwt(audiences):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes: the second would wait for a delayed ACK
     timeout = 120
 
     def setup(self):

@@ -53,16 +53,8 @@ void sim_judge_proofs(struct sim *s) {
         s->proven_since_ms = s->now_ms;
 }
 
-static json *binding(const struct sim *s) {
-    struct error err;
-    return json_parse(s->binding_json, strlen(s->binding_json), &err);
-}
-
-static int64_t soak_ms(const struct sim *s) {
-    json *o = binding(s);
-    int64_t seconds = json_int64_or(o, "spec.nodeRole.soakSeconds", 300);
-    json_free(o);
-    return seconds * 1000;
+static int64_t soak_ms(struct sim *s) {
+    return json_int64_or(sim_object(s), "spec.nodeRole.soakSeconds", 300) * 1000;
 }
 
 static bool holds(const json *list, const char *text) {
@@ -73,27 +65,22 @@ static bool holds(const json *list, const char *text) {
 }
 
 /* What the object itself says about the detachment: who is meant, and whether a person was asked. */
-static bool detach_is_wanted(const struct sim *s, const struct sim_role *r) {
-    json *o = binding(s);
+static bool detach_is_wanted(struct sim *s, const struct sim_role *r) {
+    const json *o = sim_object(s);
     const json *only = json_array(o, "spec.nodeRole.roleARNs");
     const char *detach = str_or(json_str(o, "spec.nodeRole.detach"), "OnApproval");
     bool asked = strcmp(detach, "Automatic") == 0 ||
                  (strcmp(detach, "OnApproval") == 0 &&
                   json_key_str(json_path(o, "metadata.annotations"), CIB_ANNOTATION_APPROVE));
-    bool wanted = asked && (!only || holds(only, r->arn));
-    json_free(o);
-    return wanted;
+    return asked && (!only || holds(only, r->arn));
 }
 
-static bool status_records(const struct sim *s, const char *role_arn, const char *policy) {
-    struct error err;
+static bool status_records(struct sim *s, const char *role_arn, const char *policy) {
     bool found = false;
-    json *o = json_parse(s->binding_json, strlen(s->binding_json), &err);
-    for (const json *r = json_first(json_array(o, "status.nodeRoles")); r; r = r->next)
+    for (const json *r = json_first(json_array(sim_object(s), "status.nodeRoles")); r; r = r->next)
         for (const json *p = json_first(json_array(r, "detached")); p; p = p->next)
             found =
                 found || (str_eq(json_str(r, "arn"), role_arn) && json_is_string(p) && str_eq(p->valuestring, policy));
-    json_free(o);
     return found;
 }
 
@@ -158,12 +145,9 @@ static void judge_delete_provider(struct sim *s) {
 }
 
 static void judge_mode(struct sim *s, const struct effect *e) {
-    struct error err;
-    json *o = json_parse(s->binding_json, strlen(s->binding_json), &err);
-    const char *mode = str_or(json_str(o, "spec.mode"), "Enforce");
+    const char *mode = str_or(json_str(sim_object(s), "spec.mode"), "Enforce");
     if (strcmp(mode, "Enforce") != 0 && !str_eq(effect_arg(e, "resource"), CIB_RESOURCE))
         violated(s, "mode", "%s in mode %s", effect_operation(e->kind), mode);
-    json_free(o);
 }
 
 /* --- S4, S5, S16: what is made --- */

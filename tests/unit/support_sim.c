@@ -47,18 +47,24 @@ bool sim_every_pod_permitted(const struct sim *s) {
     return true;
 }
 
+static bool has_logged(struct sim *s, const void *needle) {
+    return sim_log_index(s, needle) >= 0;
+}
+
 void sim_run_until_logged(struct sim *s, const char *needle) {
-    for (int i = 0; i < 40000 && sim_log_index(s, needle) < 0; i++)
-        sim_run(s, 50);
-    if (sim_log_index(s, needle) < 0) {
-        sim_dump(s);
-        fail_msg("never did: %s", needle);
-    }
+    if (has_logged(s, needle) || sim_run_until(s, has_logged, needle, 34 * MINUTES))
+        return;
+    sim_dump(s);
+    fail_msg("never did: %s", needle);
+}
+
+static bool has_written(struct sim *s, const void *n) {
+    return s->nlog >= *(const int *)n;
 }
 
 void sim_run_until_writes(struct sim *s, int n) {
-    for (int i = 0; i < 40000 && s->nlog < n; i++)
-        sim_run(s, 50);
+    if (!has_written(s, &n) && !sim_run_until(s, has_written, &n, 34 * MINUTES))
+        fail_msg("only %d of %d writes", s->nlog, n);
 }
 
 void sim_wait_for_end(struct sim *s) {

@@ -12,6 +12,8 @@
 
 #define WALL_OFFSET 1790000000000
 #define BASE_BOOT 1000000
+#define BACK_OFF_BASE_MS 500
+#define BACK_OFF_CAP_MS 30000
 
 static void logf_(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void logf_(struct sim *s, const char *fmt, ...) {
@@ -810,62 +812,44 @@ static json *perform(struct sim *s, const struct effect *e, struct error *err) {
 struct frame {
     struct arena *a;
     struct world w;
-    struct cib_binding *binding, *second;
+    struct cib_binding *second;
     const struct cib_binding *bindings[2];
-    struct service_account_view *sa;
-    struct daemon_set_view *ds;
-    struct pod_view *pods[SIM_PODS_MAX];
-    struct node_view *nodes[SIM_PODS_MAX];
+    const struct pod_view *pods[SIM_PODS_MAX];
+    const struct node_view *nodes[SIM_PODS_MAX];
     struct event_view *event;
     const struct event_view *events[1];
 };
 
-static struct pod_view *decode_pod(struct arena *a, const struct sim_pod *p) {
-    struct error err;
-    json *j = parse(pod_json(a, p));
-    struct pod_view *v = pod_decode(j, &err);
-    json_free(j);
-    assert(v);
-    return v;
-}
-
 static void frame_objects(struct sim *s, struct frame *f) {
-    struct error err;
-    json *j;
-    if (s->sa_exists && !s->informers_know_nothing) {
-        j = parse(sa_json(s, f->a));
-        f->sa = service_account_decode(j, &err);
-        json_free(j);
-    }
-    if (s->ds_exists && !s->informers_know_nothing) {
-        j = parse(ds_json(s, f->a));
-        f->ds = daemon_set_decode(j, &err);
-        json_free(j);
-    }
+    if (s->sa_exists && !s->informers_know_nothing)
+        f->w.service_account = decoded_service_account(&s->decoded.service_account, sa_json(s, f->a));
+    if (s->ds_exists && !s->informers_know_nothing)
+        f->w.daemon_set = decoded_daemon_set(&s->decoded.daemon_set, ds_json(s, f->a));
     const struct sim_pod *pods = s->informers_sleep ? s->seen : s->pods;
     for (int i = 0; i < SIM_PODS_MAX; i++)
         if (pods[i].exists)
-            f->pods[f->w.npods++] = decode_pod(f->a, &pods[i]);
-    for (int i = 0; i < s->nnodes; i++) {
-        if (s->node_gone[i])
-            continue;
-        j = parse(node_json(s, f->a, i));
-        f->nodes[f->w.nnodes++] = node_decode(j, &err);
-        json_free(j);
-    }
+            f->pods[f->w.npods++] = decoded_pod(&s->decoded.pods[i], pod_json(f->a, &pods[i]));
+    for (int i = 0; i < s->nnodes; i++)
+        if (!s->node_gone[i])
+            f->nodes[f->w.nnodes++] = decoded_node(&s->decoded.nodes[i], node_json(s, f->a, i));
     if (s->event.reason[0]) {
-        j = parse(arena_printf(f->a,
-                               "{\"metadata\":{\"name\":\"e1\",\"namespace\":\"kube-system\",\"uid\":\"e1\","
-                               "\"resourceVersion\":\"1\"},\"reason\":\"%s\","
-                               "\"action\":\"AssignPrivateIpAddresses\",\"lastTimestamp\":\"%s\",\"count\":1,"
-                               "\"involvedObject\":{\"kind\":\"Pod\","
-                               "\"name\":\"p\",\"uid\":\"%s\"}}",
-                               s->event.reason, time_text(f->a, s->event.at_ms), s->event.uid));
+        struct error err;
+        json *j = parse(arena_printf(f->a,
+                                     "{\"metadata\":{\"name\":\"e1\",\"namespace\":\"kube-system\",\"uid\":\"e1\","
+                                     "\"resourceVersion\":\"1\"},\"reason\":\"%s\","
+                                     "\"action\":\"AssignPrivateIpAddresses\",\"lastTimestamp\":\"%s\",\"count\":1,"
+                                     "\"involvedObject\":{\"kind\":\"Pod\","
+                                     "\"name\":\"p\",\"uid\":\"%s\"}}",
+                                     s->event.reason, time_text(f->a, s->event.at_ms), s->event.uid));
         f->event = event_decode(j, &err);
         f->events[0] = f->event;
         f->w.nevents = f->event ? 1 : 0;
         json_free(j);
     }
+}
+
+const json *sim_object(struct sim *s) {
+    return decoded_json(&s->decoded.object, s->binding_json);
 }
 
 static void frame_init(struct sim *s, struct frame *f) {
@@ -874,14 +858,10 @@ static void frame_init(struct sim *s, struct frame *f) {
     f->a = arena_new(65536);
     judge(s, false, "look");
     frame_objects(s, f);
-    json *j = parse(s->binding_json);
-    f->binding = cib_decode(j, &err);
-    json_free(j);
-    assert(f->binding);
-    f->bindings[0] = f->binding;
+    f->w.binding = f->bindings[0] = decoded_binding(&s->decoded.binding, s->binding_json, sim_object(s));
     f->w.nbindings = 1;
     if (s->second_binding) {
-        j = parse(
+        json *j = parse(
             "{\"apiVersion\":\"cniiam.dev/"
             "v1alpha1\",\"kind\":\"CniIamBinding\",\"metadata\":{\"name\":\"older\",\"uid\":\"older-uid\","
             "\"resourceVersion\":\"1\",\"generation\":1,\"creationTimestamp\":\"2020-01-01T00:00:00Z\"},\"spec\":{}}");
@@ -889,12 +869,9 @@ static void frame_init(struct sim *s, struct frame *f) {
         json_free(j);
         f->bindings[f->w.nbindings++] = f->second;
     }
-    f->w.binding = f->binding;
     f->w.bindings = f->bindings;
-    f->w.service_account = f->sa;
-    f->w.daemon_set = f->ds;
-    f->w.pods = (const struct pod_view *const *)f->pods;
-    f->w.nodes = (const struct node_view *const *)f->nodes;
+    f->w.pods = f->pods;
+    f->w.nodes = f->nodes;
     f->w.events = f->events;
     f->w.observations = s->observations;
     f->w.config = &s->config;
@@ -905,14 +882,7 @@ static void frame_init(struct sim *s, struct frame *f) {
 }
 
 static void frame_done(struct frame *f) {
-    for (size_t i = 0; i < f->w.npods; i++)
-        pod_free(f->pods[i]);
-    for (size_t i = 0; i < f->w.nnodes; i++)
-        node_free(f->nodes[i]);
-    service_account_free(f->sa);
-    daemon_set_free(f->ds);
     event_free(f->event);
-    cib_free(f->binding);
     cib_free(f->second);
     arena_free(f->a);
 }
@@ -931,23 +901,23 @@ static void read_all(struct sim *s, struct frame *f, const struct decision *d) {
     }
 }
 
-static void write_status(struct sim *s, struct frame *f, const struct cib_status *status) {
-    json *next = cib_status_encode(status), *object = parse(s->binding_json);
-    const json *now = json_get(object, "status");
-    if (!now || !json_equal(now, next)) {
-        s->status_writes++;
-        if (s->epoch > s->highest_epoch)
-            s->highest_epoch = s->epoch;
-        json_add_item(object, "status", next);
-        char *text = json_print(object);
-        assert(strlen(text) < sizeof s->binding_json);
-        snprintf(s->binding_json, sizeof s->binding_json, "%s", text);
-        free(text);
-    } else {
+static void write_status(struct sim *s, const struct cib_status *status) {
+    json *next = cib_status_encode(status);
+    const json *now = json_get(sim_object(s), "status");
+    if (now && json_equal(now, next)) {
         json_free(next);
+        return;
     }
+    json *object = json_dup(sim_object(s));
+    s->status_writes++;
+    if (s->epoch > s->highest_epoch)
+        s->highest_epoch = s->epoch;
+    json_add_item(object, "status", next);
+    char *text = json_print(object);
+    assert(strlen(text) < sizeof s->binding_json);
+    snprintf(s->binding_json, sizeof s->binding_json, "%s", text);
+    free(text);
     json_free(object);
-    (void)f;
 }
 
 static void remember_failure(struct sim *s, const struct effect *e, const struct error *err) {
@@ -991,6 +961,12 @@ static void take_step(struct sim *s, struct frame *f, const struct step *step) {
     }
 }
 
+/* As the queue does it (controller/work_queue.c). */
+static int64_t back_off_ms(int failures) {
+    int64_t ms = (int64_t)BACK_OFF_BASE_MS << (failures < 16 ? failures - 1 : 15);
+    return ms < BACK_OFF_CAP_MS ? ms : BACK_OFF_CAP_MS;
+}
+
 int64_t sim_pass(struct sim *s) {
     struct decision *d = calloc(1, sizeof *d);
     struct frame f;
@@ -1012,11 +988,11 @@ int64_t sim_pass(struct sim *s) {
     s->progress = d->progress;
     for (size_t i = 0; i < d->nnotes; i++)
         s->guard_events += str_eq(d->notes[i].reason, "GuardFired");
-    write_status(s, &f, &d->status);
+    write_status(s, &d->status);
     int64_t wait = d->requeue_after_ms;
     if (d->nsteps) {
         take_step(s, &f, &d->steps[0]);
-        wait = s->last_effect ? 1000 : 0;
+        wait = s->last_effect ? back_off_ms(s->last_failures) : 0;
     }
     frame_done(&f);
     free(d);
@@ -1033,37 +1009,45 @@ void sim_run(struct sim *s, int64_t for_ms) {
     }
 }
 
-bool sim_until(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms) {
+bool sim_run_until(struct sim *s, bool (*done)(struct sim *s, const void *arg), const void *arg, int64_t max_ms) {
     int64_t end = s->now_ms + max_ms;
     while (s->now_ms < end) {
         int64_t wait = sim_pass(s);
-        if (sim_condition_is(s, type, status) && (!reason || str_eq(sim_condition_reason(s, type), reason)))
+        if (done(s, arg))
             return true;
-        if (wait <= 0)
-            wait = 10;
-        advance(s, wait);
+        advance(s, wait > 0 ? wait : 10);
     }
     return false;
+}
+
+struct wanted {
+    const char *type, *status, *reason;
+};
+
+static bool is_so(struct sim *s, const void *arg) {
+    const struct wanted *w = arg;
+    return sim_condition_is(s, w->type, w->status) &&
+           (!w->reason || str_eq(sim_condition_reason(s, w->type), w->reason));
+}
+
+bool sim_until(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms) {
+    const struct wanted w = {type, status, reason};
+    return sim_run_until(s, is_so, &w, max_ms);
 }
 
 /* --- the rest --- */
 
 struct cib_binding *sim_binding(struct sim *s) {
     struct error err;
-    json *j = parse(s->binding_json);
-    struct cib_binding *b = cib_decode(j, &err);
-    json_free(j);
-    return b;
+    return cib_decode(sim_object(s), &err);
 }
 
 static const char *condition_member(struct sim *s, const char *type, const char *member) {
     static char out[1024];
     out[0] = '\0';
-    json *j = parse(s->binding_json);
-    for (const json *c = json_first(json_array(j, "status.conditions")); c; c = c->next)
+    for (const json *c = json_first(json_array(sim_object(s), "status.conditions")); c; c = c->next)
         if (str_eq(json_str(c, "type"), type))
             snprintf(out, sizeof out, "%s", str_or(json_str(c, member), ""));
-    json_free(j);
     return out;
 }
 
@@ -1188,6 +1172,14 @@ void sim_init(struct sim *s, int nodes, const char *spec_json) {
 }
 
 void sim_done(struct sim *s) {
+    struct decoded *single[] = {&s->decoded.object, &s->decoded.binding, &s->decoded.service_account,
+                                &s->decoded.daemon_set};
+    for (size_t i = 0; i < sizeof single / sizeof *single; i++)
+        decoded_drop(single[i]);
+    for (int i = 0; i < SIM_PODS_MAX; i++) {
+        decoded_drop(&s->decoded.pods[i]);
+        decoded_drop(&s->decoded.nodes[i]);
+    }
     observations_free(s->observations);
     arena_free(s->last_arena);
 }

@@ -14,6 +14,7 @@
 #include "crd/binding.h"
 #include "crd/views.h"
 #include "reconcilers/reconcile.h"
+#include "support_decoded.h"
 
 #define SIM_PODS_MAX 16
 #define SIM_ROLES_MAX 8
@@ -133,6 +134,10 @@ struct sim {
     bool informers_know_nothing; /* of ServiceAccount and DaemonSet */
     bool informers_sleep;        /* the operator sees the pods as they were */
     struct sim_pod seen[SIM_PODS_MAX];
+
+    struct {
+        struct decoded object, binding, service_account, daemon_set, pods[SIM_PODS_MAX], nodes[SIM_PODS_MAX];
+    } decoded;
 };
 
 /* The judge's part: before a step is done, and after every change of the world. */
@@ -156,12 +161,16 @@ void sim_restart_operator(struct sim *s); /* forgets everything that is not in t
 int64_t sim_pass(struct sim *s);
 /* Passes and time until `for_ms` have gone by. */
 void sim_run(struct sim *s, int64_t for_ms);
+/* Passes until `done` is true directly after one, time standing still there; false after max_ms. The operator is called when it asked for
+ * it or is told of something, as by its queue. */
+bool sim_run_until(struct sim *s, bool (*done)(struct sim *s, const void *arg), const void *arg, int64_t max_ms);
 /* Until condition `type` has the status and, if not NULL, the reason; false after max_ms. */
 bool sim_until(struct sim *s, const char *type, const char *status, const char *reason, int64_t max_ms);
 const char *sim_condition_reason(struct sim *s, const char *type); /* "" if absent */
 bool sim_condition_is(struct sim *s, const char *type, const char *status);
 const char *sim_condition_message(struct sim *s, const char *type);
 struct cib_binding *sim_binding(struct sim *s); /* caller frees */
+const json *sim_object(struct sim *s);          /* the binding as JSON, until it changes */
 struct sim_role *sim_role(struct sim *s, const char *name);
 bool sim_role_has(const struct sim_role *r, const char *policy);
 void sim_role_attach(struct sim_role *r, const char *policy);
