@@ -8,6 +8,7 @@
 
 #include "platform/base/buf.h"
 #include "platform/base/str.h"
+#include "platform/base/timefmt.h"
 #include "platform/base/utf8.h"
 #include "simulator/aws_internal.h"
 #include "simulator/aws_xml.h"
@@ -15,6 +16,7 @@
 #define PARAMS_MAX 2048
 #define ANSWER_MAX ((size_t)32 * 1024 * 1024)
 #define KEY_MAX 128
+#define SIGNATURE_LASTS_MS (5 * 60 * 1000)
 #define SCOPE_MAX 5
 #define SEGMENTS_MAX 8
 
@@ -191,6 +193,29 @@ static bool read_signature(struct exchange *x) {
            read_scope(x, credential + strlen("Credential="));
 }
 
+/* A signature is good for five minutes; false: refused. EC2 has words of its own. */
+static bool is_of_now(struct exchange *x) {
+    const char *d = x->req->date;
+    int64_t signed_ms, now_ms = sim_wall_ms(x->a);
+    bool is_ec2 = str_eq(x->service, "ec2"), is_eks = str_eq(x->service, "eks");
+
+    if (d == NULL || strlen(d) != strlen("20260102T030405Z")) {
+        return true;
+    }
+    const char *text = arena_printf(x->arena, "%.4s-%.2s-%.5s:%.2s:%.3s", d, d + 4, d + 6, d + 11, d + 13);
+    if (!timefmt_parse_rfc3339(text, &signed_ms) ||
+        (signed_ms >= now_ms - SIGNATURE_LASTS_MS && signed_ms <= now_ms + SIGNATURE_LASTS_MS)) {
+        return true;
+    }
+    if (is_ec2) {
+        give_error(x, 400, "RequestExpired", "Request has expired.");
+    } else {
+        give_error(x, 403, is_eks ? "InvalidSignatureException" : "SignatureDoesNotMatch",
+                   signed_ms < now_ms ? "Signature expired" : "Signature not yet current");
+    }
+    return false;
+}
+
 /* --- rest-json --- */
 
 static const struct route {
@@ -338,6 +363,8 @@ static void answer_request(struct exchange *x) {
         give_error(x, 400, "IncompleteSignature", "Authorization header requires 'Credential' parameter.");
     } else if (x->access_key == NULL) {
         answer_unsigned(x);
+    } else if (!is_of_now(x)) {
+        return;
     } else if (str_eq(x->service, "eks")) {
         answer_eks(x);
     } else {

@@ -16,6 +16,7 @@
  *   CRASH_FORGETS  the same, and its state file is gone (S11)
  *   PAUSE         it stands still for `by` seconds once the server did it, and goes on
  *   COMPACTED     the API server forgets its history and drops all watches: 410 for those that come back late
+ *   CLOCK_AHEAD, CLOCK_BACK   the wall clock of its machine jumps `by` seconds; the servers go by their own
  *   SLOW_WATCH    no event arrives for `by` seconds
  *   STALE_LIST    the operator ends; the next finds an API server whose first list of each kind is `by` versions old,
  *                 and whose watch goes on from there
@@ -63,6 +64,8 @@ enum net_fault_kind {
     NET_SLOW_WATCH,
     NET_STALE_LIST,
     NET_CRASH_FORGETS,
+    NET_CLOCK_AHEAD,
+    NET_CLOCK_BACK,
     NET_WATCH_CUT,
     NET_WATCH_GONE,
     NET_READ_LOST,

@@ -317,6 +317,28 @@ static void addons_and_associations_are_updated(void **state) {
     assert_string_equal(w->answer.error_type, "ResourceNotFoundException");
 }
 
+static void signatures_are_of_now(void **state) {
+    struct wire *w = *state;
+    static const struct {
+        const char *authorization, *date;
+        int status;
+        const char *code;
+    } rows[] = {{AUTH("iam"), "19700101T000000Z", 403, "SignatureDoesNotMatch"},
+                {AUTH("sts"), "29700101T000000Z", 403, "SignatureDoesNotMatch"},
+                {AUTH("ec2"), "19700101T000000Z", 400, "RequestExpired"},
+                {AUTH("eks"), "19700101T000000Z", 403, "InvalidSignatureException"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim_http_request req = {.method = "GET",
+                                       .path = i == 3 ? "/clusters/prod" : "/",
+                                       .query = i == 3 ? "" : "Action=ListRoles",
+                                       .authorization = rows[i].authorization,
+                                       .date = rows[i].date,
+                                       .body = ""};
+        assert_int_equal(ask(w, &req), rows[i].status);
+        assert_non_null(strstr(w->answer.body, rows[i].code));
+    }
+}
+
 static void bodies_of_eks_are_looked_at(void **state) {
     struct wire *w = *state;
     assert_int_equal(EKS(w, "POST", ADDONS, ""), 400);
@@ -412,6 +434,7 @@ int main(void) {
         TEST(eks_speaks_json),
         TEST(eks_is_changed),
         TEST(addons_and_associations_are_updated),
+        TEST(signatures_are_of_now),
         TEST(bodies_of_eks_are_looked_at),
         TEST(garbage_is_refused_and_changes_nothing),
         TEST(any_bytes_are_answered),
