@@ -272,8 +272,13 @@ static bool expects(enum net_fault_kind kind) {
     return false;
 }
 
+static bool is_of_the_disk(enum net_fault_kind kind) {
+    return kind == NET_DISK_FULL || kind == NET_DISK_BROKEN || kind == NET_DISK_READ_ONLY;
+}
+
 static void happens(struct net_fault *f) {
-    bool lasts = f->kind == NET_PAUSE || f->kind == NET_FORBIDDEN || f->kind == NET_SLOW_WATCH;
+    bool lasts =
+        f->kind == NET_PAUSE || f->kind == NET_FORBIDDEN || f->kind == NET_SLOW_WATCH || is_of_the_disk(f->kind);
     f->hit = true;
     f->over_ms = virtual_now_ms() + (lasts ? (int64_t)f->by * 1000 : 0);
 }
@@ -494,7 +499,7 @@ static void remember(const struct http_request *r) {
 
 /* The operator is gone: it must not be called back, and the request with it. */
 static void crash(const struct http_request *r, const struct net_fault *f) {
-    net.o.crash(net.o.arg, replica_of(r), f->kind == NET_CRASH_FORGETS);
+    net.o.crash(net.o.arg, replica_of(r), f->kind);
 }
 
 /* --- an API server that lags --- */
@@ -547,6 +552,8 @@ static void besides(const struct http_request *r, const struct net_fault *f) {
         virtual_process_pause(replica_of(r), (int64_t)f->by * 1000);
     } else if (f->kind == NET_CLOCK_AHEAD || f->kind == NET_CLOCK_BACK) {
         virtual_process_set_wall(replica_of(r), (f->kind == NET_CLOCK_AHEAD ? 1000 : -1000) * (int64_t)f->by);
+    } else if (is_of_the_disk(f->kind) && net.o.disk) {
+        net.o.disk(net.o.arg, replica_of(r), f->kind, f->by);
     } else if (f->kind == NET_SLOW_WATCH) {
         net.slow_until_ms = virtual_now_ms() + (int64_t)f->by * 1000;
     } else if (f->kind == NET_COMPACTED) {
@@ -590,7 +597,7 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
         free(r->answer.body);
         net_gateway_timeout(r->to_aws, &r->answer);
     }
-    bool crashes = f->kind == NET_CRASH_AFTER || f->kind == NET_CRASH_FORGETS;
+    bool crashes = f->kind == NET_CRASH_AFTER || f->kind == NET_CRASH_FORGETS || f->kind == NET_CRASH_SPOILS;
     bool heard = !crashes && f->kind != NET_LOST_AFTER;
     tell_served(r, heard ? &r->answer : NULL);
     if (crashes) {

@@ -130,9 +130,9 @@ static void note_answer(void *arg, const struct http_response *r) {
 
 static int crashes;
 
-static void on_crash(void *arg, int process, bool forgets) {
+static void on_crash(void *arg, int process, enum net_fault_kind kind) {
     struct error err;
-    (void)arg, (void)forgets;
+    (void)arg, (void)kind;
     crashes++;
     assert_int_equal(process, 0);
     http_client_free(client);
