@@ -127,11 +127,26 @@ static void start_operator(void *arg) {
     virtual_process(VIRTUAL_WORLD);
 }
 
-static void crash(void *arg, int process, bool forgets) {
+static void crash(void *arg, int process, enum net_fault_kind kind) {
     struct replica *p = &((struct run *)arg)->replicas[process];
     end_and_restart(p);
-    if (forgets)
+    if (kind == NET_CRASH_FORGETS)
         bench_state_forget(p->state);
+    if (kind == NET_CRASH_SPOILS)
+        bench_state_spoil(p->state);
+}
+
+static void mend_disk(void *arg) {
+    bench_state_disk(((struct replica *)arg)->state, DISK_GOOD);
+}
+
+static void hurt_disk(void *arg, int process, enum net_fault_kind kind, int by) {
+    struct replica *p = &((struct run *)arg)->replicas[process];
+    struct clock c = virtual_clock();
+    bench_state_disk(p->state, kind == NET_DISK_FULL     ? DISK_FULL
+                               : kind == NET_DISK_BROKEN ? DISK_BROKEN
+                                                         : DISK_READ_ONLY);
+    c.timer_start(c.ctx, (int64_t)by * 1000, mend_disk, p);
 }
 
 static void start_replicas(struct run *r) {
@@ -577,6 +592,7 @@ static void make_world(struct run *r) {
                             .seed = o->seed,
                             .delay_max_ms = o->delay_max_ms,
                             .crash = crash,
+                            .disk = hurt_disk,
                             .before = on_write,
                             .arg = r,
                             .tap = o->oracles ? oracle_tap : NULL};

@@ -11,6 +11,7 @@
 #include "platform/store/sqlite_store.h"
 
 #define COPY_BYTES 65536
+#define SPOILT_BYTES 8192
 #define STATE_FILE_MAX (64 * 1024 * 1024) /* larger ones are not read */
 
 struct bench_state {
@@ -19,7 +20,8 @@ struct bench_state {
     struct sqlite_store *store; /* NULL: no operator runs */
 };
 
-static const char *const suffixes[] = {"", "-wal", "-shm"};
+/* And what the store found unusable and set aside. */
+static const char *const suffixes[] = {"", "-wal", "-shm", ".aside", ".aside-wal", ".aside-shm"};
 #define SUFFIXES (sizeof suffixes / sizeof *suffixes)
 
 static void place(struct bench_state *s) {
@@ -42,6 +44,7 @@ struct bench_state *bench_state_new(int replica) {
     if (!s)
         die("out of memory");
     s->replica = replica;
+    faulty_disk_set(replica, DISK_GOOD);
     place(s);
     remove_files(s);
     return s;
@@ -85,6 +88,23 @@ void bench_state_read(const struct bench_state *s, void (*each)(void *arg, const
 
 void bench_state_forget(struct bench_state *s) {
     remove_files(s);
+}
+
+void bench_state_spoil(struct bench_state *s) {
+    static const char other[] = "other bytes, as a broken disk has them ";
+    struct stat st;
+    FILE *f = fopen(s->path, "r+b");
+    if (f && fstat(fileno(f), &st) == 0 && fseek(f, st.st_size / 2, SEEK_SET) == 0)
+        for (int i = 0; i < SPOILT_BYTES / (int)sizeof other; i++)
+            (void)fwrite(other, 1, sizeof other, f);
+    if (f)
+        fclose(f);
+}
+
+void bench_state_disk(struct bench_state *s, enum disk_state disk) {
+    faulty_disk_set(s->replica, disk);
+    if (s->store)
+        sqlite_store_retry(s->store);
 }
 
 const char *bench_state_directory(const struct bench_state *s) {

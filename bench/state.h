@@ -10,6 +10,7 @@
 #ifndef CNI_IAM_BENCH_STATE_H
 #define CNI_IAM_BENCH_STATE_H
 
+#include "bench/faulty_disk.h"
 #include "platform/port/store.h"
 
 struct bench_state;
@@ -18,6 +19,8 @@ void bench_state_free(struct bench_state *s);
 void bench_state_open(struct bench_state *s); /* an operator starts */
 void bench_state_close(struct bench_state *s);
 void bench_state_forget(struct bench_state *s); /* the file is gone; while it is closed */
+void bench_state_spoil(struct bench_state *s);  /* other bytes stand in the middle of it; while it is closed */
+void bench_state_disk(struct bench_state *s, enum disk_state disk); /* a store that is OFF tries again */
 /* Valid from open to close, in the process that opened it and after bench_state_take_copy. */
 struct store bench_state_port(struct bench_state *s);
 /* In a process that was forked while the state was open, or not. */

@@ -65,3 +65,13 @@ struct strlist field_managers(const json *object, const char *const *steps, size
     }
     return names;
 }
+
+int64_t field_set_ms(const json *object, const char *const *steps, size_t nsteps) {
+    int64_t newest = 0;
+
+    for (const json *it = json_first(json_array(object, "metadata.managedFields")); it != NULL; it = it->next) {
+        int64_t at = owns(json_get(it, "fieldsV1"), steps, nsteps) ? json_instant_ms(it, "time") : 0;
+        newest = at > newest ? at : newest;
+    }
+    return newest;
+}

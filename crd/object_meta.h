@@ -18,5 +18,7 @@ int json_count(const json *j, const char *path); /* absent, negative or absurd: 
 
 /* Names of the field managers whose fieldsV1 holds all `steps` one below the other, e.g. "f:metadata", "f:annotations", "f:x". */
 struct strlist field_managers(const json *object, const char *const *steps, size_t nsteps, struct arena *a);
+/* When one of them last changed what it has, by the API server's clock; 0: not known. */
+int64_t field_set_ms(const json *object, const char *const *steps, size_t nsteps);
 
 #endif

@@ -10,6 +10,11 @@ static struct strlist annotation_managers(const json *o, const char *field, stru
     return field_managers(o, steps, 3, a);
 }
 
+static int64_t role_arn_set_ms(const json *o) {
+    static const char *const steps[] = {"f:metadata", "f:annotations", "f:" ROLE_ARN};
+    return field_set_ms(o, steps, 3);
+}
+
 struct service_account_view *service_account_decode(const json *o, struct error *err) {
     struct arena *a = arena_new(0);
     struct service_account_view *v = ARENA_NEW(a, struct service_account_view);
@@ -28,6 +33,7 @@ struct service_account_view *service_account_decode(const json *o, struct error 
     v->token_expiration = arena_strdup(a, object_annotation(o, "eks.amazonaws.com/token-expiration"));
     v->role_arn_managers = annotation_managers(o, "f:" ROLE_ARN, a);
     v->sts_regional_managers = annotation_managers(o, "f:" STS_REGIONAL, a);
+    v->role_arn_set_ms = role_arn_set_ms(o);
     return v;
 }
 

@@ -37,6 +37,7 @@ struct service_account_view {
     const char *token_expiration;
     struct strlist role_arn_managers; /* field managers that own f:eks.amazonaws.com/role-arn */
     struct strlist sts_regional_managers;
+    int64_t role_arn_set_ms; /* not before then it got what it says, by the API server's clock; 0: not known */
 };
 
 /* How a container of a pod gets AWS credentials, from its spec alone (reliability.md 2.0). */

@@ -142,9 +142,17 @@ static bool wait_for_injection(struct ctx *c) {
     return true;
 }
 
+/* Pods' ages are told by the API server's clock; where ours is ahead of it, every new pod would be older than the annotation. */
+static void take_servers_time(struct ctx *c) {
+    int64_t set_ms = c->w->service_account->role_arn_set_ms;
+    if (set_ms > 0 && c->s->rollout.annotated_ms > set_ms && !MUTANT(annotation_is_dated_by_our_clock))
+        c->s->rollout.annotated_ms = set_ms;
+}
+
 bool plan_annotation(struct ctx *c) {
     if (!annotated_right(c))
         return plan_write(c);
+    take_servers_time(c);
     if (!c->s->rollout.role_arn || !str_eq(c->s->rollout.role_arn, c->role_arn))
         c->s->rollout.role_arn = c->role_arn; /* it was so before us */
     bool all_have_it = c->npods > 0 && c->ntarget == c->npods;

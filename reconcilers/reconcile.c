@@ -82,7 +82,8 @@ static bool may_try_again(struct ctx *c) {
         return true;
     bool changed = !str_eq(c->s->phase, arena_printf(c->a, "RolledBack/%lld", (long long)c->b->generation));
     int64_t since = c->s->gates[G5].state == CIB_GATE_FAILED ? c->s->gates[G5].since_ms : c->w->now_wall_ms;
-    if (changed || c->w->now_wall_ms - since >= ROLLBACK_RETRY_MS) {
+    bool clock_went_back = c->w->now_wall_ms < since; /* nobody knows how long ago it was */
+    if (changed || clock_went_back || c->w->now_wall_ms - since >= ROLLBACK_RETRY_MS) {
         c->s->phase = NULL;
         c->p->progress_boot_ms = 0;
         c->p->repair_since_boot_ms = 0;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "platform/base/str.h"
-#include "simulator/aws_internal.h"
+#include "simulator/eks_internal.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof(array)[0])
 #define SCRATCH_BYTES ((size_t)16 * 1024)
@@ -81,9 +81,10 @@ static const char *partition_of(const char *region) {
 
 static void register_operations(struct sim_aws *a) {
     const struct sim_operation *const tables[] = {
-        sim_role_operations,    sim_attachment_operations, sim_policy_operations, sim_provider_operations,
-        sim_profile_operations, sim_simulate_operations,   sim_sts_operations,    sim_eks_operations,
-        sim_ec2_operations,     sim_ec2_run_operations,
+        sim_role_operations,      sim_attachment_operations,      sim_policy_operations,     sim_provider_operations,
+        sim_profile_operations,   sim_simulate_operations,        sim_sts_operations,        sim_eks_operations,
+        sim_eks_addon_operations, sim_eks_association_operations, sim_eks_access_operations, sim_ec2_operations,
+        sim_ec2_run_operations,
     };
     a->operations = strmap_new(SIM_OPERATIONS_MAX, free);
     a->counts = strmap_new(SIM_OPERATIONS_MAX, free);
@@ -123,6 +124,8 @@ struct sim_aws *sim_aws_new(const struct sim_aws_options *o) {
     a->keys = strmap_new(SIM_KEYS_MAX, sim_principal_free);
     a->addons = json_new_array();
     a->associations = json_new_array();
+    a->updates = json_new_array();
+    a->entries = json_new_array();
     register_operations(a);
     sim_policies_of_aws(a);
     return a;
@@ -143,6 +146,8 @@ void sim_aws_free(struct sim_aws *a) {
     }
     json_free(a->addons);
     json_free(a->associations);
+    json_free(a->updates);
+    json_free(a->entries);
     arena_free(a->scratch);
     free(a);
 }
@@ -345,6 +350,7 @@ void sim_aws_add_node_role(struct sim_aws *a, const char *name, const char *cons
     }
     free(p->role);
     p->role = sim_strdup(r->name);
+    eks_enter_node_role(a, r->arn);
 }
 
 void sim_aws_set_lag(struct sim_aws *a, int64_t enforcement_lag_ms) {

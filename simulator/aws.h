@@ -85,6 +85,13 @@ void sim_aws_terminate_instance(struct sim_aws *a, const char *instance_id);
 void sim_aws_set_addon(struct sim_aws *a, const char *addon_json); /* NULL: self-managed */
 void sim_aws_set_association(struct sim_aws *a,
                              const char *association_json); /* for kube-system/aws-node; NULL: none */
+/* What the VPC CNI's add-on wants in the cluster; false: there is none. Strings last until the next call. */
+struct sim_addon_wish {
+    const char *role_arn; /* NULL: none */
+    bool force, preserve; /* what others own: taken, left (else it is a conflict) */
+};
+bool sim_aws_addon_wish(struct sim_aws *a, struct sim_addon_wish *out);
+void sim_aws_addon_conflict(struct sim_aws *a, const char *message); /* what is under way failed by it */
 /* A managed policy of this ARN, AWS' own or the account's, enforced at once; one that is there gets the document as its new
  * default. false: no policy ARN, no policy document, or too many. */
 bool sim_aws_set_policy(struct sim_aws *a, const char *policy_arn, const char *document);

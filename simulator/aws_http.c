@@ -8,6 +8,7 @@
 
 #include "platform/base/buf.h"
 #include "platform/base/str.h"
+#include "platform/base/timefmt.h"
 #include "platform/base/utf8.h"
 #include "simulator/aws_internal.h"
 #include "simulator/aws_xml.h"
@@ -15,7 +16,9 @@
 #define PARAMS_MAX 2048
 #define ANSWER_MAX ((size_t)32 * 1024 * 1024)
 #define KEY_MAX 128
-#define SEGMENTS_MAX 5
+#define SIGNATURE_LASTS_MS (5 * 60 * 1000)
+#define SCOPE_MAX 5
+#define SEGMENTS_MAX 8
 
 /* One request while it is answered. */
 struct exchange {
@@ -154,13 +157,13 @@ static const char *param(const struct exchange *x, const char *name) {
 /* AKID/date/region/service/aws4_request */
 static bool read_scope(struct exchange *x, const char *scope) {
     static const char *const services[] = {"iam", "sts", "ec2", "eks"};
-    const char *at[SEGMENTS_MAX];
-    size_t len[SEGMENTS_MAX], n = 0;
+    const char *at[SCOPE_MAX];
+    size_t len[SCOPE_MAX], n = 0;
 
-    for (const char *p = scope; n < SEGMENTS_MAX; p += len[n++] + 1) {
+    for (const char *p = scope; n < SCOPE_MAX; p += len[n++] + 1) {
         at[n] = p;
         len[n] = strcspn(p, "/, \t");
-        if (n < SEGMENTS_MAX - 1 && p[len[n]] != '/') {
+        if (n < SCOPE_MAX - 1 && p[len[n]] != '/') {
             return false;
         }
     }
@@ -190,6 +193,29 @@ static bool read_signature(struct exchange *x) {
            read_scope(x, credential + strlen("Credential="));
 }
 
+/* A signature is good for five minutes; false: refused. EC2 has words of its own. */
+static bool is_of_now(struct exchange *x) {
+    const char *d = x->req->date;
+    int64_t signed_ms, now_ms = sim_wall_ms(x->a);
+    bool is_ec2 = str_eq(x->service, "ec2"), is_eks = str_eq(x->service, "eks");
+
+    if (d == NULL || strlen(d) != strlen("20260102T030405Z")) {
+        return true;
+    }
+    const char *text = arena_printf(x->arena, "%.4s-%.2s-%.5s:%.2s:%.3s", d, d + 4, d + 6, d + 11, d + 13);
+    if (!timefmt_parse_rfc3339(text, &signed_ms) ||
+        (signed_ms >= now_ms - SIGNATURE_LASTS_MS && signed_ms <= now_ms + SIGNATURE_LASTS_MS)) {
+        return true;
+    }
+    if (is_ec2) {
+        give_error(x, 400, "RequestExpired", "Request has expired.");
+    } else {
+        give_error(x, 403, is_eks ? "InvalidSignatureException" : "SignatureDoesNotMatch",
+                   signed_ms < now_ms ? "Signature expired" : "Signature not yet current");
+    }
+    return false;
+}
+
 /* --- rest-json --- */
 
 static const struct route {
@@ -201,10 +227,24 @@ static const struct route {
     {"POST", "clusters/{clusterName}/addons", "CreateAddon"},
     {"GET", "clusters/{clusterName}/addons/{addonName}", "DescribeAddon"},
     {"DELETE", "clusters/{clusterName}/addons/{addonName}", "DeleteAddon"},
+    {"POST", "clusters/{clusterName}/addons/{addonName}/update", "UpdateAddon"},
+    {"GET", "clusters/{name}/updates", "ListUpdates"},
+    {"GET", "clusters/{name}/updates/{updateId}", "DescribeUpdate"},
     {"GET", "clusters/{clusterName}/pod-identity-associations", "ListPodIdentityAssociations"},
     {"POST", "clusters/{clusterName}/pod-identity-associations", "CreatePodIdentityAssociation"},
     {"GET", "clusters/{clusterName}/pod-identity-associations/{associationId}", "DescribePodIdentityAssociation"},
+    {"POST", "clusters/{clusterName}/pod-identity-associations/{associationId}", "UpdatePodIdentityAssociation"},
     {"DELETE", "clusters/{clusterName}/pod-identity-associations/{associationId}", "DeletePodIdentityAssociation"},
+    {"GET", "access-policies", "ListAccessPolicies"},
+    {"GET", "clusters/{clusterName}/access-entries", "ListAccessEntries"},
+    {"POST", "clusters/{clusterName}/access-entries", "CreateAccessEntry"},
+    {"GET", "clusters/{clusterName}/access-entries/{principalArn}", "DescribeAccessEntry"},
+    {"POST", "clusters/{clusterName}/access-entries/{principalArn}", "UpdateAccessEntry"},
+    {"DELETE", "clusters/{clusterName}/access-entries/{principalArn}", "DeleteAccessEntry"},
+    {"GET", "clusters/{clusterName}/access-entries/{principalArn}/access-policies", "ListAssociatedAccessPolicies"},
+    {"POST", "clusters/{clusterName}/access-entries/{principalArn}/access-policies", "AssociateAccessPolicy"},
+    {"DELETE", "clusters/{clusterName}/access-entries/{principalArn}/access-policies/{policyArn}",
+     "DisassociateAccessPolicy"},
     {"GET", "clusters/{clusterName}/node-groups", "ListNodegroups"},
     {"GET", "clusters/{clusterName}/node-groups/{nodegroupName}", "DescribeNodegroup"},
 };
@@ -288,11 +328,16 @@ static void answer_query(struct exchange *x) {
     }
 }
 
+/* EKS alone has paths. */
+static bool is_eks_path(const char *path) {
+    return str_has_prefix(path, "/clusters") || str_has_prefix(path, "/access-policies");
+}
+
 static void answer_unsigned(struct exchange *x) {
     if (str_eq(param(x, "Action"), "AssumeRoleWithWebIdentity")) {
         x->service = "sts";
         answer_query(x);
-    } else if (str_has_prefix(x->req->path, "/clusters")) {
+    } else if (is_eks_path(x->req->path)) {
         x->service = "eks";
         give_error(x, 403, "MissingAuthenticationTokenException", "Missing Authentication Token");
     } else {
@@ -302,7 +347,7 @@ static void answer_unsigned(struct exchange *x) {
 
 static void answer_request(struct exchange *x) {
     const struct sim_http_request *req = x->req;
-    bool is_post = str_eq(req->method, "POST"), is_rest = str_has_prefix(req->path, "/clusters");
+    bool is_post = str_eq(req->method, "POST"), is_rest = is_eks_path(req->path);
     const char *body = is_post && !is_rest ? str_or(req->body, "") : "";
 
     if (is_rest) {
@@ -318,6 +363,8 @@ static void answer_request(struct exchange *x) {
         give_error(x, 400, "IncompleteSignature", "Authorization header requires 'Credential' parameter.");
     } else if (x->access_key == NULL) {
         answer_unsigned(x);
+    } else if (!is_of_now(x)) {
+        return;
     } else if (str_eq(x->service, "eks")) {
         answer_eks(x);
     } else {

@@ -38,6 +38,8 @@
 #define SIM_LISTENERS_MAX 4
 #define SIM_ADDONS_MAX 50        /* of the cluster */
 #define SIM_ASSOCIATIONS_MAX 500 /* of the cluster */
+#define SIM_UPDATES_MAX 100      /* of add-ons; above, the oldest is forgotten */
+#define SIM_ENTRIES_MAX 1000     /* access entries of the cluster */
 #define SIM_RUN_MAX 100          /* instances of one RunInstances */
 #define SIM_ARN_MAX 2048
 #define SIM_FACTS_MAX 64 /* condition keys of one question */
@@ -138,7 +140,7 @@ struct sim_aws {
     struct strmap *operations, *counts;
     int64_t total;
     struct strmap *roles, *policies, *providers, *profiles, *instances, *keys;
-    json *addons, *associations; /* arrays */
+    json *addons, *associations, *updates, *entries; /* arrays (eks_internal.h) */
     struct sim_listener {
         void (*fn)(void *arg, const char *action, const char *line);
         void *arg;
@@ -158,7 +160,8 @@ struct sim_operation {
 /* Tables end with a NULL name. */
 extern const struct sim_operation sim_role_operations[], sim_attachment_operations[], sim_policy_operations[],
     sim_provider_operations[], sim_profile_operations[], sim_simulate_operations[], sim_sts_operations[],
-    sim_eks_operations[], sim_ec2_operations[], sim_ec2_run_operations[];
+    sim_eks_operations[], sim_eks_addon_operations[], sim_eks_association_operations[], sim_eks_access_operations[],
+    sim_ec2_operations[], sim_ec2_run_operations[];
 
 /* --- memory, ids, clocks (aws.c) --- */
 

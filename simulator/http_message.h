@@ -13,6 +13,7 @@ struct sim_http_request {
     const char *path;                               /* still percent-encoded, without the query: "/api/v1/pods" */
     const char *query;                              /* "" if none; still percent-encoded */
     const char *authorization;                      /* NULL: none */
+    const char *date;                               /* X-Amz-Date; NULL: none, or nobody looks at it */
     const char *accept, *content_type, *user_agent; /* NULL: none */
     const char *body;                               /* NUL-terminated after body_len */
     size_t body_len;

@@ -41,7 +41,7 @@ static void on_admission(void *arg, json *pod, bool dry_run) {
 }
 
 static void on_aws_write(void *arg, const char *action, const char *line) {
-    (void)action, (void)line;
+    addon_manager_on_aws_write(arg, action, line);
     node_on_aws_write(arg);
 }
 
@@ -154,6 +154,7 @@ void sim_world_free(struct sim_world *w) {
     if (!w)
         return;
     world_stop_timer(w, &w->daemonset_timer);
+    world_stop_timer(w, &w->addon_timer);
     world_stop_timer(w, &w->node_timer);
     world_stop_timer(w, &w->webhook_timer);
     node_forget_leaving(w);

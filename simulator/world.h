@@ -3,7 +3,7 @@
  *
  * Model: one clock, one seed. Actors, one file each, hang on the API server's writes and on timers: the DaemonSet
  * controller (daemonset.c), nodes with kubelet and CNI (node.c), the identity webhook with its own lagging cache
- * (webhook.c), other people and their tools (others.h). An aws-node pod becomes Ready when its credentials may call EC2 now; it turns
+ * (webhook.c), EKS with its add-on (addon_manager.c), other people and their tools (others.h). An aws-node pod becomes Ready when its credentials may call EC2 now; it turns
  * un-Ready and posts the CNI's MissingIAMPermissions Event when they may not any more.
  *
  * Ownership: sim_world_new/_free.   Errors: none: a world is made of what its options say.   Bounds: SIM_WORLD_NODES_MAX.

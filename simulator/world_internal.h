@@ -33,6 +33,8 @@ struct sim_world {
     int nodes_made, pods_made;
     /* daemonset.c */
     uint64_t daemonset_timer;
+    /* addon_manager.c */
+    uint64_t addon_timer;
     /* node.c */
     uint64_t node_timer;
     int64_t look_until_ms; /* permissions may still change until then */
@@ -63,6 +65,8 @@ void node_on_write(struct sim_world *w, const char *type, const char *resource, 
 void node_forget_leaving(struct sim_world *w);
 void node_on_aws_write(struct sim_world *w);
 bool node_runs_aws_node(const json *node);
+
+void addon_manager_on_aws_write(struct sim_world *w, const char *action, const char *line);
 
 void webhook_on_write(struct sim_world *w, const char *resource, const json *object);
 void webhook_admit(struct sim_world *w, json *pod, bool dry_run);

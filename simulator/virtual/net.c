@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "platform/base/random.h"
 #include "platform/base/str.h"
@@ -45,7 +46,7 @@ struct http_request {
     struct sim_http_answer answer;
     struct error error;
     struct line *first, **last;
-    char retry_after[16];
+    char retry_after[16], date[40];
 };
 
 struct http_client {
@@ -188,6 +189,8 @@ static const char *find_header(const struct http_response *response, const char 
         return r->retry_after;
     if (str_eq_nocase(name, "content-type"))
         return r->answer.content_type;
+    if (str_eq_nocase(name, "date"))
+        return r->date;
     return NULL;
 }
 
@@ -226,8 +229,18 @@ static void on_back(void *arg) {
     finish(r);
 }
 
+/* Servers say what time it is. */
+static void write_date(struct http_request *r) {
+    struct clock c = virtual_clock();
+    time_t now = (time_t)(c.wall_ms(c.ctx) / 1000);
+    struct tm utc;
+    if (!gmtime_r(&now, &utc) || strftime(r->date, sizeof r->date, "%a, %d %b %Y %H:%M:%S GMT", &utc) == 0)
+        r->date[0] = '\0';
+}
+
 static void answer_later(struct http_request *r) {
     r->stage = ON_THE_WAY_BACK;
+    write_date(r);
     if (r->answer.retry_after_s > 0)
         snprintf(r->retry_after, sizeof r->retry_after, "%d", r->answer.retry_after_s);
     r->timer = after(r, delay(), on_back);
@@ -259,8 +272,13 @@ static bool expects(enum net_fault_kind kind) {
     return false;
 }
 
+static bool is_of_the_disk(enum net_fault_kind kind) {
+    return kind == NET_DISK_FULL || kind == NET_DISK_BROKEN || kind == NET_DISK_READ_ONLY;
+}
+
 static void happens(struct net_fault *f) {
-    bool lasts = f->kind == NET_PAUSE || f->kind == NET_FORBIDDEN || f->kind == NET_SLOW_WATCH;
+    bool lasts =
+        f->kind == NET_PAUSE || f->kind == NET_FORBIDDEN || f->kind == NET_SLOW_WATCH || is_of_the_disk(f->kind);
     f->hit = true;
     f->over_ms = virtual_now_ms() + (lasts ? (int64_t)f->by * 1000 : 0);
     if (f->kind == NET_EMPTY_LIST)
@@ -483,7 +501,7 @@ static void remember(const struct http_request *r) {
 
 /* The operator is gone: it must not be called back, and the request with it. */
 static void crash(const struct http_request *r, const struct net_fault *f) {
-    net.o.crash(net.o.arg, replica_of(r), f->kind == NET_CRASH_FORGETS);
+    net.o.crash(net.o.arg, replica_of(r), f->kind);
 }
 
 /* --- an API server that lags --- */
@@ -534,6 +552,10 @@ static void forbid(const struct http_request *r, const struct net_fault *f) {
 static void besides(const struct http_request *r, const struct net_fault *f) {
     if (f->kind == NET_PAUSE) {
         virtual_process_pause(replica_of(r), (int64_t)f->by * 1000);
+    } else if (f->kind == NET_CLOCK_AHEAD || f->kind == NET_CLOCK_BACK) {
+        virtual_process_set_wall(replica_of(r), (f->kind == NET_CLOCK_AHEAD ? 1000 : -1000) * (int64_t)f->by);
+    } else if (is_of_the_disk(f->kind) && net.o.disk) {
+        net.o.disk(net.o.arg, replica_of(r), f->kind, f->by);
     } else if (f->kind == NET_SLOW_WATCH) {
         net.slow_until_ms = virtual_now_ms() + (int64_t)f->by * 1000;
     } else if (f->kind == NET_COMPACTED) {
@@ -577,7 +599,7 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
         free(r->answer.body);
         net_gateway_timeout(r->to_aws, &r->answer);
     }
-    bool crashes = f->kind == NET_CRASH_AFTER || f->kind == NET_CRASH_FORGETS;
+    bool crashes = f->kind == NET_CRASH_AFTER || f->kind == NET_CRASH_FORGETS || f->kind == NET_CRASH_SPOILS;
     bool heard = !crashes && f->kind != NET_LOST_AFTER;
     tell_served(r, heard ? &r->answer : NULL);
     if (crashes) {
@@ -792,6 +814,7 @@ static struct http_request *start(struct http_client *c, const struct http_call 
     r->on_data = call->on_data;
     r->req.method = arena_strdup(a, call->method);
     r->req.authorization = header_of(call, "Authorization", a);
+    r->req.date = header_of(call, "X-Amz-Date", a);
     r->req.accept = header_of(call, "Accept", a);
     r->req.content_type = header_of(call, "Content-Type", a);
     r->req.user_agent = "cni-iam/bench";

@@ -16,6 +16,9 @@
  *   CRASH_FORGETS  the same, and its state file is gone (S11)
  *   PAUSE         it stands still for `by` seconds once the server did it, and goes on
  *   COMPACTED     the API server forgets its history and drops all watches: 410 for those that come back late
+ *   CRASH_SPOILS  the same, and there is nonsense in the state file
+ *   DISK_FULL, DISK_BROKEN, DISK_READ_ONLY   so is the disk of its state file for `by` seconds (S11)
+ *   CLOCK_AHEAD, CLOCK_BACK   the wall clock of its machine jumps `by` seconds; the servers go by their own
  *   SLOW_WATCH    no event arrives for `by` seconds
  *   STALE_LIST    the operator ends; the next finds an API server whose first list of each kind is `by` versions old,
  *                 and whose watch goes on from there
@@ -64,6 +67,12 @@ enum net_fault_kind {
     NET_SLOW_WATCH,
     NET_STALE_LIST,
     NET_CRASH_FORGETS,
+    NET_CRASH_SPOILS,
+    NET_DISK_FULL,
+    NET_DISK_BROKEN,
+    NET_DISK_READ_ONLY,
+    NET_CLOCK_AHEAD,
+    NET_CLOCK_BACK,
     NET_WATCH_CUT,
     NET_WATCH_GONE,
     NET_READ_LOST,
@@ -115,9 +124,10 @@ struct net_options {
     struct sim_aws *aws;
     struct sim_checker *checker; /* hears of every call; NULL: nobody does */
     uint64_t seed;
-    int64_t delay_max_ms;                                /* one way */
-    void (*crash)(void *arg, int process, bool forgets); /* it is gone when this returns */
-    void (*before)(void *arg, const char *what);         /* a call that changes something arrives at its server */
+    int64_t delay_max_ms;                                                   /* one way */
+    void (*crash)(void *arg, int process, enum net_fault_kind kind);        /* it is gone when this returns */
+    void (*disk)(void *arg, int process, enum net_fault_kind kind, int by); /* NULL: it has none */
+    void (*before)(void *arg, const char *what); /* a call that changes something arrives at its server */
     /* The same call, as its server sees it; NULL: nobody asks. */
     void (*request)(void *arg, bool to_aws, const struct sim_http_request *req);
     void *arg;

@@ -33,6 +33,13 @@ static const struct {
     [NET_SLOW_WATCH] = {"slow-watch", NET_COUNTS_WRITES, {20, 0}},
     [NET_STALE_LIST] = {"stale-list", NET_COUNTS_WRITES, {1, 4, 16, 64, 0}},
     [NET_CRASH_FORGETS] = {"crash-forgets", NET_COUNTS_WRITES, {0}},
+    [NET_CRASH_SPOILS] = {"crash-spoils", NET_COUNTS_WRITES, {0}},
+    [NET_DISK_FULL] = {"disk-full", NET_COUNTS_WRITES, {300, 0}},
+    [NET_DISK_BROKEN] = {"disk-broken", NET_COUNTS_WRITES, {300, 0}},
+    [NET_DISK_READ_ONLY] = {"disk-read-only", NET_COUNTS_WRITES, {300, 0}},
+    /* more than a signature bears; the year 2038, and 1970 */
+    [NET_CLOCK_AHEAD] = {"clock-ahead", NET_COUNTS_WRITES, {600, 400000000, 0}},
+    [NET_CLOCK_BACK] = {"clock-back", NET_COUNTS_WRITES, {600, 1790000000, 0}},
     [NET_WATCH_CUT] = {"watch-cut", NET_COUNTS_EVENTS, {0}},
     [NET_WATCH_GONE] = {"watch-gone", NET_COUNTS_EVENTS, {0}},
     [NET_READ_LOST] = {"read-lost", NET_COUNTS_READS, {0}},

@@ -13,6 +13,7 @@
 struct owner {
     struct timer_heap timers;
     int64_t resumes_ms;
+    int64_t wall_ahead_ms;
 };
 
 static struct {
@@ -24,8 +25,7 @@ static struct {
 } world;
 
 static int64_t wall_ms(void *ctx) {
-    (void)ctx;
-    return world.wall_at_start_ms + world.now_ms;
+    return world.wall_at_start_ms + world.now_ms + ((const struct owner *)ctx)->wall_ahead_ms;
 }
 
 static int64_t boot_ms(void *ctx) {
@@ -78,6 +78,11 @@ void virtual_process_pause(int process, int64_t ms) {
 
 bool virtual_process_is_paused(int process) {
     return world.owners[process + 1].resumes_ms > world.now_ms;
+}
+
+void virtual_process_set_wall(int process, int64_t ahead_ms) {
+    assert(process >= 0 && process < VIRTUAL_PROCESSES_MAX);
+    world.owners[process + 1].wall_ahead_ms = ahead_ms;
 }
 
 /* --- the machine --- */

@@ -29,6 +29,8 @@ int virtual_process_at_work(void);
 struct clock virtual_process_clock(int process);
 void virtual_process_pause(int process, int64_t ms); /* from now on */
 bool virtual_process_is_paused(int process);
+/* Its machine's wall clock is so far ahead of the world's from now on (behind: negative); what it waits for takes as long. */
+void virtual_process_set_wall(int process, int64_t ahead_ms);
 
 int64_t virtual_now_ms(void); /* since the start */
 /* Fires the next timer if it is due by until_ms; else time is until_ms and false is returned. */

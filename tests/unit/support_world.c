@@ -287,6 +287,8 @@ static const char *node_json(const struct sim *s, struct arena *a, int i) {
 }
 
 static const char *sa_json(struct sim *s, struct arena *a) {
+    char set[TIMEFMT_MAX];
+    timefmt_rfc3339(s->sa_set_ms, set);
     const char *sts = s->sa_sts ? ",\"eks.amazonaws.com/sts-regional-endpoints\":\"true\"" : "";
     const char *annotations =
         s->sa_role[0] ? arena_printf(a, ",\"annotations\":{\"eks.amazonaws.com/role-arn\":\"%s\"%s}", s->sa_role, sts)
@@ -295,9 +297,10 @@ static const char *sa_json(struct sim *s, struct arena *a) {
         a,
         "{\"metadata\":{\"name\":\"aws-node\",\"namespace\":\"kube-system\",\"uid\":\"sa-uid\",\"resourceVersion\":"
         "\"%d\"%s,"
-        "\"managedFields\":[{\"manager\":\"%s\",\"operation\":\"Apply\",\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{"
+        "\"managedFields\":[{\"manager\":\"%s\",\"operation\":\"Apply\",\"time\":\"%s\",\"fieldsType\":\"FieldsV1\","
+        "\"fieldsV1\":{"
         "\"f:metadata\":{\"f:annotations\":{\"f:eks.amazonaws.com/role-arn\":{}}}}}]}}",
-        s->sa_rv, annotations, s->sa_manager);
+        s->sa_rv, annotations, s->sa_manager, set);
 }
 
 static const char *ds_json(struct sim *s, struct arena *a) {
@@ -638,6 +641,8 @@ static json *create_role(struct sim *s, const struct effect *e, struct error *er
 
 static void apply_service_account(struct sim *s, const json *body) {
     const char *role = json_key_str(json_path(body, "metadata.annotations"), "eks.amazonaws.com/role-arn");
+    if (!str_eq(s->sa_role, str_or(role, "")))
+        s->sa_set_ms = wall(s);
     snprintf(s->sa_role, sizeof s->sa_role, "%s", str_or(role, ""));
     s->sa_rv++;
     s->sa_sts =
@@ -978,7 +983,7 @@ int64_t sim_pass(struct sim *s) {
     observations_begin_pass(s->observations);
     for (int round = 0;; round++) {
         f.w.now_boot_ms = BASE_BOOT + s->now_ms;
-        f.w.now_wall_ms = wall(s);
+        f.w.now_wall_ms = wall(s) + s->wall_ahead_ms;
         reconcile_decide(&f.w, &s->progress, f.a, d);
         if (!d->nreads || round >= RECONCILE_ROUNDS_MAX)
             break;

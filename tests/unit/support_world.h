@@ -54,7 +54,8 @@ struct sim_pod {
 };
 
 struct sim {
-    int64_t now_ms; /* wall = boot + an offset */
+    int64_t now_ms;        /* wall = boot + an offset */
+    int64_t wall_ahead_ms; /* of the operator's own clock */
     int nnodes;
     int node_role[SIM_PODS_MAX]; /* index into roles */
     bool node_gone[SIM_PODS_MAX];
@@ -70,6 +71,7 @@ struct sim {
     /* the cluster's objects */
     bool sa_exists, ds_exists;
     char sa_role[128], sa_manager[64];
+    int64_t sa_set_ms; /* by the API server's clock */
     bool sa_sts;
     int sa_rv;
     char ds_key[32];

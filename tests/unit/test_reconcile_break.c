@@ -88,6 +88,33 @@ static void a_failing_role_is_tried_again_in_ten_minutes_not_before(void **state
     sim_end(s);
 }
 
+/* Waits that outlive a process are kept as instants of the wall clock. */
+static void a_clock_that_goes_back_puts_off_nothing(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_run_until_logged(s, "canary");
+    deny(s);
+    sim_expect(s, "Stalled", "True", NULL, 10 * MINUTES);
+    sim_run(s, 10 * MINUTES);
+    mend(s);
+    sim_run(s, MINUTES);
+    s->wall_ahead_ms = -10000 * MINUTES;
+    sim_run(s, 12 * MINUTES);
+    sim_expect_ready(s);
+    sim_end(s);
+}
+
+/* Pods' ages are the API server's; against a clock that is ahead every pod would look older than the annotation. */
+static void a_clock_that_is_ahead_makes_no_pod_old(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    s->wall_ahead_ms = 60 * MINUTES;
+    sim_run(s, 10 * MINUTES);
+    sim_expect_ready(s);
+    assert_int_equal(sim_log_count(s, "canary"), 1);
+    sim_end(s);
+}
+
 static void a_changed_spec_is_tried_at_once(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
@@ -338,6 +365,8 @@ int main(void) {
         cmocka_unit_test(a_broken_role_ends_with_permissions),
         cmocka_unit_test(a_rollback_survives_restarts),
         cmocka_unit_test(a_failing_role_is_tried_again_in_ten_minutes_not_before),
+        cmocka_unit_test(a_clock_that_goes_back_puts_off_nothing),
+        cmocka_unit_test(a_clock_that_is_ahead_makes_no_pod_old),
         cmocka_unit_test(a_changed_spec_is_tried_at_once),
         cmocka_unit_test(a_canary_that_never_is_ready),
         cmocka_unit_test(a_rollout_that_hangs_goes_back),

@@ -770,6 +770,70 @@ static void the_cluster_is_described(void **state) {
             "ResourceNotFoundException", 404);
 }
 
+/* an operation of EKS with a body */
+static const char *tell(struct account *t, const char *action, const char *principal, const char *body) {
+    const struct sim_aws_param params[] = {{"clusterName", "prod"}, {"principalArn", principal}};
+    struct sim_aws_call call = {.service = "eks", .action = action, .params = params, .nparams = 2, .body = body};
+    json_free(t->answer.value);
+    sim_aws_do(t->aws, &call, &t->answer);
+    return str_or(t->answer.code, "");
+}
+
+#define ENTRY "arn:aws:iam::111122223333:role/p/admins"
+#define ADMIN "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+
+static void principals_enter_the_cluster(void **state) {
+    struct account *t = *state;
+    sim_aws_add_node_role(t->aws, "node-a", NULL, 0);
+    OK(ask(t, "iam:CreateRole", "RoleName", "admins", "Path", "/p/", "AssumeRolePolicyDocument", EC2_TRUST, NULL));
+    REFUSED(t, tell(t, "CreateAccessEntry", "", "{\"principalArn\":\"arn:aws:iam::111122223333:role/none\"}"),
+            "InvalidParameterException", 400);
+    REFUSED(
+        t,
+        tell(t, "CreateAccessEntry", "", "{\"principalArn\":\"" ENTRY "\",\"kubernetesGroups\":[\"system:masters\"]}"),
+        "InvalidParameterException", 400);
+    REFUSED(
+        t,
+        tell(t, "CreateAccessEntry", "", "{\"principalArn\":\"" ENTRY "\",\"type\":\"EC2_LINUX\",\"username\":\"x\"}"),
+        "InvalidRequestException", 400);
+    OK(tell(t, "CreateAccessEntry", "", "{\"principalArn\":\"" ENTRY "\",\"kubernetesGroups\":[\"admins\"]}"));
+    assert_string_equal(VALUE(t, "accessEntry.username"),
+                        "arn:aws:sts::111122223333:assumed-role/admins/{{SessionName}}");
+    REFUSED(t, tell(t, "CreateAccessEntry", "", "{\"principalArn\":\"" ENTRY "\"}"), "ResourceInUseException", 409);
+    REFUSED(t,
+            tell(t, "AssociateAccessPolicy", ENTRY, "{\"policyArn\":\"arn:x\",\"accessScope\":{\"type\":\"cluster\"}}"),
+            "InvalidParameterException", 400);
+    REFUSED(t,
+            tell(t, "AssociateAccessPolicy", ENTRY,
+                 "{\"policyArn\":\"" ADMIN "\",\"accessScope\":{\"type\":\"namespace\"}}"),
+            "InvalidParameterException", 400);
+    for (int i = 0; i < 2; i++)
+        OK(tell(t, "AssociateAccessPolicy", ENTRY,
+                "{\"policyArn\":\"" ADMIN "\",\"accessScope\":{\"type\":\"cluster\"}}"));
+    assert_string_equal(VALUE(t, "associatedAccessPolicy.accessScope.type"), "cluster");
+    OK(tell(t, "ListAssociatedAccessPolicies", ENTRY, NULL));
+    assert_int_equal(json_array_size(json_array(t->answer.value, "associatedAccessPolicies")), 1);
+    OK(ask(t, "eks:ListAccessEntries", "clusterName", "prod", NULL));
+    assert_int_equal(json_array_size(json_array(t->answer.value, "accessEntries")), 2); /* and that of the node role */
+    OK(ask(t, "eks:ListAccessEntries", "clusterName", "prod", "associatedPolicyArn", ADMIN, NULL));
+    assert_int_equal(json_array_size(json_array(t->answer.value, "accessEntries")), 1);
+    OK(tell(t, "DescribeAccessEntry", "arn:aws:iam::111122223333:role/node-a", NULL));
+    assert_string_equal(VALUE(t, "accessEntry.type"), "EC2_LINUX");
+    REFUSED(t,
+            tell(t, "AssociateAccessPolicy", "arn:aws:iam::111122223333:role/node-a",
+                 "{\"policyArn\":\"" ADMIN "\",\"accessScope\":{\"type\":\"cluster\"}}"),
+            "InvalidRequestException", 400);
+    OK(ask(t, "eks:DisassociateAccessPolicy", "clusterName", "prod", "principalArn", ENTRY, "policyArn", ADMIN, NULL));
+    REFUSED(
+        t,
+        ask(t, "eks:DisassociateAccessPolicy", "clusterName", "prod", "principalArn", ENTRY, "policyArn", ADMIN, NULL),
+        "ResourceNotFoundException", 404);
+    OK(tell(t, "UpdateAccessEntry", ENTRY, "{\"kubernetesGroups\":[],\"username\":\"them\"}"));
+    assert_string_equal(VALUE(t, "accessEntry.username"), "them");
+    OK(tell(t, "DeleteAccessEntry", ENTRY, NULL));
+    REFUSED(t, tell(t, "DescribeAccessEntry", ENTRY, NULL), "ResourceNotFoundException", 404);
+}
+
 static void instances_come_and_go(void **state) {
     struct account *t = *state;
     char id[24];
@@ -847,6 +911,7 @@ int main(void) {
         TEST(instances_come_in_pages),
         TEST(profiles_are_made_by_hand),
         TEST(the_cluster_is_described),
+        TEST(principals_enter_the_cluster),
         TEST(instances_come_and_go),
         TEST(calls_are_counted),
     };

@@ -275,6 +275,70 @@ static void eks_is_changed(void **state) {
     assert_int_equal(EKS(w, "DELETE", path, ""), 404);
 }
 
+static void addons_and_associations_are_updated(void **state) {
+    struct wire *w = *state;
+    char path[200];
+    assert_int_equal(EKS(w, "POST", ADDONS, "{\"addonName\":\"vpc-cni\",\"serviceAccountRoleArn\":\"arn:x\"}"), 200);
+    assert_int_equal(EKS(w, "POST", ADDONS "/vpc-cni/update", "{\"serviceAccountRoleArn\":\"\"}"), 400);
+    assert_int_equal(EKS(w, "POST", ADDONS "/none/update", "{}"), 404);
+    static const char own[] =
+        "{\"clientRequestToken\":\"t\",\"podIdentityAssociations\":[{\"serviceAccount\":\"aws-node\","
+        "\"roleArn\":\"arn:y\"}]}";
+    assert_int_equal(EKS(w, "POST", ADDONS "/vpc-cni/update", own), 200);
+    assert_string_equal(at(w, "update.status"), "InProgress");
+    (void)snprintf(path, sizeof path, "/clusters/prod/updates/%s", at(w, "update.id"));
+    assert_int_equal(EKS(w, "POST", ADDONS "/vpc-cni/update", own), 200); /* the same request, the same update */
+    assert_string_equal(at(w, "update.id"), path + strlen("/clusters/prod/updates/"));
+    assert_int_equal(EKS(w, "POST", ADDONS "/vpc-cni/update", "{}"), 409);
+    assert_int_equal(get(w, AUTH("eks"), path, "addonName=vpc-cni"), 200);
+    assert_int_equal(get(w, AUTH("eks"), path, ""), 404); /* of the cluster itself there are none */
+    assert_int_equal(get(w, AUTH("eks"), "/clusters/prod/updates", "addonName=vpc-cni"), 200);
+    assert_int_equal(json_array_size(json_array(w->value, "updateIds")), 1);
+    assert_int_equal(get(w, AUTH("eks"), ADDONS "/vpc-cni", ""), 200);
+    assert_string_equal(at(w, "addon.status"), "UPDATING");
+    assert_null(json_str(w->value, "addon.serviceAccountRoleArn")); /* not named, and gone */
+    assert_int_equal(json_array_size(json_array(w->value, "addon.podIdentityAssociations")), 1);
+    (void)snprintf(path, sizeof path, ASSOCIATIONS "%s",
+                   strrchr(json_first(json_array(w->value, "addon.podIdentityAssociations"))->valuestring, '/'));
+    assert_int_equal(EKS(w, "DELETE", path, ""), 400); /* the add-on's */
+    assert_int_equal(EKS(w, "DELETE", ADDONS "/vpc-cni", ""), 200);
+    assert_int_equal(EKS(w, "DELETE", path, ""), 404);
+    static const char one[] = "{\"namespace\":\"a\",\"serviceAccount\":\"b\",\"roleArn\":\"arn:x\"}";
+    assert_int_equal(EKS(w, "POST", ASSOCIATIONS, one), 200);
+    (void)snprintf(path, sizeof path, ASSOCIATIONS "/%s", at(w, "association.associationId"));
+    assert_int_equal(EKS(w, "POST", path, "{}"), 400);
+    assert_int_equal(EKS(w, "POST", path, "{\"roleArn\":\"arn:y\"}"), 200);
+    assert_string_equal(at(w, "association.roleArn"), "arn:y");
+    assert_int_equal(get(w, AUTH("eks"), "/access-policies", ""), 200);
+    assert_int_equal(json_array_size(json_array(w->value, "accessPolicies")), 5);
+    assert_int_equal(
+        get(w, AUTH("eks"), "/clusters/prod/access-entries/arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx/access-policies", ""),
+        404);
+    assert_string_equal(w->answer.error_type, "ResourceNotFoundException");
+}
+
+static void signatures_are_of_now(void **state) {
+    struct wire *w = *state;
+    static const struct {
+        const char *authorization, *date;
+        int status;
+        const char *code;
+    } rows[] = {{AUTH("iam"), "19700101T000000Z", 403, "SignatureDoesNotMatch"},
+                {AUTH("sts"), "29700101T000000Z", 403, "SignatureDoesNotMatch"},
+                {AUTH("ec2"), "19700101T000000Z", 400, "RequestExpired"},
+                {AUTH("eks"), "19700101T000000Z", 403, "InvalidSignatureException"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim_http_request req = {.method = "GET",
+                                       .path = i == 3 ? "/clusters/prod" : "/",
+                                       .query = i == 3 ? "" : "Action=ListRoles",
+                                       .authorization = rows[i].authorization,
+                                       .date = rows[i].date,
+                                       .body = ""};
+        assert_int_equal(ask(w, &req), rows[i].status);
+        assert_non_null(strstr(w->answer.body, rows[i].code));
+    }
+}
+
 static void bodies_of_eks_are_looked_at(void **state) {
     struct wire *w = *state;
     assert_int_equal(EKS(w, "POST", ADDONS, ""), 400);
@@ -369,6 +433,8 @@ int main(void) {
         TEST(ec2_speaks_its_own),
         TEST(eks_speaks_json),
         TEST(eks_is_changed),
+        TEST(addons_and_associations_are_updated),
+        TEST(signatures_are_of_now),
         TEST(bodies_of_eks_are_looked_at),
         TEST(garbage_is_refused_and_changes_nothing),
         TEST(any_bytes_are_answered),

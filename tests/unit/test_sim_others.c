@@ -243,6 +243,66 @@ static void eks_owns_the_annotation_of_its_addon(void **state) {
     assert_true(str_has_suffix(annotation(), ":role/cni")); /* --preserve */
 }
 
+static int pods_on(enum sim_pod_identity identity) {
+    static struct sim_node_row rows[16];
+    int n = sim_world_rows(world, rows, 16), found = 0;
+    for (int i = 0; i < n; i++)
+        found += rows[i].ready && rows[i].identity == identity;
+    return found;
+}
+
+static json *addon(void) {
+    const struct sim_aws_param params[] = {{"clusterName", "prod"}, {"addonName", "vpc-cni"}};
+    struct sim_aws_call call = {.service = "eks", .action = "DescribeAddon", .params = params, .nparams = 2};
+    struct sim_aws_answer answer;
+    sim_aws_do(sim_world_aws(world), &call, &answer);
+    return answer.value;
+}
+
+static void assert_addon(const char *status) {
+    json *a = addon();
+    assert_string_equal(json_str(a, "addon.status"), status);
+    json_free(a);
+}
+
+static void an_addon_makes_pods_anew_for_another_role(void **state) {
+    (void)state;
+    do_it("human", "create-role", ARGS({"role", "cni"}));
+    do_it("human", "create-provider", NULL);
+    do_it("human", "attach-policy", ARGS({"role", "cni"}, {"policy", CNI}));
+    do_it("eks", "creates-addon", NULL);
+    pass(60000);
+    assert_int_equal(pods_on(SIM_POD_NODE_ROLE), NODES); /* nothing changed for them */
+    do_it("eks", "updates-addon", ARGS({"role", "cni"}));
+    assert_addon("UPDATING");
+    struct error err;
+    assert_false(try_it("eks", "updates-addon", NULL, &err));
+    assert_non_null(strstr(err.message, "ResourceInUse"));
+    pass(60000);
+    assert_addon("ACTIVE");
+    assert_int_equal(pods_on(SIM_POD_OWN_ROLE), NODES);
+    do_it("eks", "updates-addon", NULL); /* an update that does not say the role takes it away */
+    assert_string_equal(annotation(), "");
+    pass(60000);
+    assert_int_equal(pods_on(SIM_POD_NODE_ROLE), NODES);
+}
+
+static void an_addon_meets_what_others_own(void **state) {
+    (void)state;
+    do_it("human", "annotate", ARGS({"role", "mine"}));
+    do_it("eks", "creates-addon", NULL);
+    do_it("eks", "updates-addon", ARGS({"role", "cni"}));
+    assert_true(str_has_suffix(annotation(), ":role/mine"));
+    pass(4000);
+    assert_addon("UPDATE_FAILED");
+    do_it("eks", "updates-addon", ARGS({"role", "cni"}, {"conflicts", "PRESERVE"}));
+    pass(4000);
+    assert_addon("ACTIVE");
+    assert_true(str_has_suffix(annotation(), ":role/mine"));
+    do_it("eks", "updates-addon", ARGS({"role", "cni"}, {"conflicts", "OVERWRITE"}));
+    assert_true(str_has_suffix(annotation(), ":role/cni"));
+}
+
 static void an_association_comes_and_goes(void **state) {
     struct error err;
     (void)state;
@@ -311,6 +371,8 @@ int main(void) {
         WITH_WORLD(gitops_prunes_and_applies_the_binding),
         WITH_WORLD(eksctl_and_the_service_account),
         WITH_WORLD(eks_owns_the_annotation_of_its_addon),
+        WITH_WORLD(an_addon_makes_pods_anew_for_another_role),
+        WITH_WORLD(an_addon_meets_what_others_own),
         WITH_WORLD(an_association_comes_and_goes),
         WITH_WORLD(nodes_come_and_go),
         WITH_WORLD(throttling_ends),

@@ -59,7 +59,8 @@ static void test_service_account_decode__annotations_and_their_owners(void **sta
         "}},"
         "{\"manager\":\"kubectl-annotate\",\"fieldsV1\":{\"f:metadata\":{\"f:annotations\":{\".\":{},"
         "\"f:eks.amazonaws.com/role-arn\":{}}}}},"
-        "{\"manager\":\"cni-iam\",\"fieldsV1\":{\"f:metadata\":{\"f:annotations\":{\"f:eks.amazonaws.com/role-arn\":{},"
+        "{\"manager\":\"cni-iam\",\"time\":\"2026-01-02T03:04:05Z\",\"fieldsV1\":{\"f:metadata\":{\"f:annotations\":{"
+        "\"f:eks.amazonaws.com/role-arn\":{},"
         "\"f:eks.amazonaws.com/sts-regional-endpoints\":{}}}}},"
         "{\"manager\":\"cni-iam\",\"fieldsV1\":{\"f:metadata\":{\"f:annotations\":{\"f:eks.amazonaws.com/"
         "role-arn\":{}}}}},"
@@ -72,6 +73,7 @@ static void test_service_account_decode__annotations_and_their_owners(void **sta
     assert_int_equal(v->role_arn_managers.n, 2);
     assert_string_equal(v->role_arn_managers.v[0], "kubectl-annotate");
     assert_int_equal(v->sts_regional_managers.n, 1);
+    assert_int_equal(v->role_arn_set_ms, 1767323045000); /* the newest of its owners; others do not say */
     assert_true(strlist_has(&v->sts_regional_managers, "cni-iam"));
     service_account_free(v);
     json_free(j);

@@ -130,9 +130,9 @@ static void note_answer(void *arg, const struct http_response *r) {
 
 static int crashes;
 
-static void on_crash(void *arg, int process, bool forgets) {
+static void on_crash(void *arg, int process, enum net_fault_kind kind) {
     struct error err;
-    (void)arg, (void)forgets;
+    (void)arg, (void)kind;
     crashes++;
     assert_int_equal(process, 0);
     http_client_free(client);
@@ -232,6 +232,21 @@ static void test_a_paused_process_hears_later(void **state) {
     assert_int_equal(status, 200);
 }
 
+static void test_a_wall_clock_jumps_and_waits_do_not(void **state) {
+    struct clock own = virtual_process_clock(0), others = virtual_clock();
+    int64_t before = own.wall_ms(own.ctx), booted = own.boot_ms(own.ctx), world_before = others.wall_ms(others.ctx);
+    (void)state;
+    net_add_fault(NET_CLOCK_BACK, 1, 600);
+    net_add_fault(NET_CLOCK_AHEAD, 2, 60);
+    assert_int_equal(annotate("a"), 200);
+    int64_t passed = own.boot_ms(own.ctx) - booted;
+    assert_true(passed < 1000);
+    assert_int_equal(own.wall_ms(own.ctx), before + passed - 600000);
+    assert_int_equal(others.wall_ms(others.ctx), world_before + passed);
+    assert_int_equal(annotate("b"), 200);
+    assert_int_equal(own.wall_ms(own.ctx), others.wall_ms(others.ctx) + 60000);
+}
+
 static void test_an_empty_list(void **state) {
     static const struct http_call list = {.method = "GET", .url = NET_KUBE "/api/v1/nodes"};
     (void)state;
@@ -316,6 +331,7 @@ int main(void) {
         WITH_WORLD(test_refused_or_done),
         WITH_WORLD(test_forbidden_for_a_while),
         WITH_WORLD(test_a_paused_process_hears_later),
+        WITH_WORLD(test_a_wall_clock_jumps_and_waits_do_not),
         WITH_WORLD(test_an_empty_list),
         WITH_WORLD(test_old_lists_after_a_crash),
         WITH_WORLD(test_watches_end),

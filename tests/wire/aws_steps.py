@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 CNI = "arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"
 WORKER = "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy"
 ROLES = "arn:aws:iam::111122223333:role"
+USER = "arn:aws:iam::111122223333:user/cf-user"
+VIEW = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
 OWN = "arn:aws:iam::111122223333:policy/own/cf-policy"
 
 
@@ -235,8 +237,35 @@ STEPS = [
     Step("an add-on", "eks.CreateAddon", {"clusterName": "prod", "addonName": "vpc-cni"}, "", "addon.[addonName, clusterName]"),
     Step("the same add-on", "eks.CreateAddon", {"clusterName": "prod", "addonName": "vpc-cni"}, "ResourceInUseException"),
     Step("the add-on", "eks.DescribeAddon", {"clusterName": "prod", "addonName": "vpc-cni"}, "", "addon.[addonName, status]"),
+    Step("update what is not", "eks.UpdateAddon", {"clusterName": "prod", "addonName": "none"}, "ResourceNotFoundException"),
+    Step("update the add-on", "eks.UpdateAddon", {"clusterName": "prod", "addonName": "vpc-cni", "serviceAccountRoleArn": f"{ROLES}/eks-node"}, "",
+         "update.[status, type]"),
+    Step("update the add-on at the same time", "eks.UpdateAddon", {"clusterName": "prod", "addonName": "vpc-cni"}, "ResourceInUseException"),
+    Step("the updated add-on", "eks.DescribeAddon", {"clusterName": "prod", "addonName": "vpc-cni"}, "",
+         "addon.[addonName, status, serviceAccountRoleArn]"),
+    Step("an update that is not", "eks.DescribeUpdate", {"name": "prod", "updateId": "none", "addonName": "vpc-cni"},
+         "ResourceNotFoundException"),
     Step("delete the add-on", "eks.DeleteAddon", {"clusterName": "prod", "addonName": "vpc-cni"}, "", "addon.addonName"),
     Step("delete the add-on again", "eks.DeleteAddon", {"clusterName": "prod", "addonName": "vpc-cni"}, "ResourceNotFoundException"),
+    Step("change an association that is not", "eks.UpdatePodIdentityAssociation", {
+        "clusterName": "prod", "associationId": "a-none", "roleArn": f"{ROLES}/eks-node"}, "ResourceNotFoundException"),
+    Step("an entry", "eks.CreateAccessEntry", {"clusterName": "prod", "principalArn": USER, "kubernetesGroups": ["admins"]}, "",
+         "accessEntry.[principalArn, kubernetesGroups, username, type]"),
+    Step("the same entry", "eks.CreateAccessEntry", {"clusterName": "prod", "principalArn": USER}, "ResourceInUseException"),
+    Step("an entry of a system's group", "eks.CreateAccessEntry", {
+        "clusterName": "prod", "principalArn": f"{USER}2", "kubernetesGroups": ["system:masters"]}, "InvalidParameterException"),
+    Step("an entry of a role that is not", "eks.CreateAccessEntry", {"clusterName": "prod", "principalArn": f"{ROLES}/cf-nobody"},
+         "InvalidParameterException"),
+    Step("a policy for it", "eks.AssociateAccessPolicy", {
+        "clusterName": "prod", "principalArn": USER, "policyArn": VIEW, "accessScope": {"type": "namespace", "namespaces": ["default"]}}, "",
+         "[principalArn, associatedAccessPolicy.[policyArn, accessScope]]"),
+    Step("a policy that is not", "eks.AssociateAccessPolicy", {
+        "clusterName": "prod", "principalArn": USER, "policyArn": CNI, "accessScope": {"type": "cluster"}}, "InvalidParameterException"),
+    Step("its policies", "eks.ListAssociatedAccessPolicies", {"clusterName": "prod", "principalArn": USER}, "",
+         "associatedAccessPolicies[].[policyArn, accessScope]"),
+    Step("take the policy away", "eks.DisassociateAccessPolicy", {"clusterName": "prod", "principalArn": USER, "policyArn": VIEW}),
+    Step("delete the entry", "eks.DeleteAccessEntry", {"clusterName": "prod", "principalArn": USER}),
+    Step("the entry that was", "eks.DescribeAccessEntry", {"clusterName": "prod", "principalArn": USER}, "ResourceNotFoundException"),
     # --- EC2
     Step("run an instance", "ec2.RunInstances", {
         "ImageId": "{image}", "MinCount": 1, "MaxCount": 1, "IamInstanceProfile": {"Name": "eks-node"},

@@ -153,12 +153,23 @@ def test_instances(world):
         "DryRunOperation", "InvalidInstanceID.NotFound", "InvalidParameterValue"]
 
 
+def annotation(world):
+    account = json.loads(world.kubectl("get", "serviceaccount", "-n", "kube-system", "aws-node", "-o", "json"))
+    return account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
+
+
 def test_breaking_things(world):
     """What a user of the demo may do to it by hand."""
     at = ("--cluster-name", CLUSTER)
     role = f"arn:aws:iam::{ACCOUNT}:role/eks-node"
     assert aws(world, "eks", "create-addon", *at, "--addon-name", "vpc-cni")["addon"]["status"] == "CREATING"
     assert aws(world, "eks", "describe-addon", *at, "--addon-name", "vpc-cni")["addon"]["status"] == "ACTIVE"
+    update = aws(world, "eks", "update-addon", *at, "--addon-name", "vpc-cni", "--service-account-role-arn", role)["update"]
+    assert (update["status"], update["type"]) == ("InProgress", "AddonUpdate")
+    aws(world, "eks", "wait", "addon-active", *at, "--addon-name", "vpc-cni")
+    followed = ("eks", "describe-update", "--name", CLUSTER, "--addon-name", "vpc-cni", "--update-id", update["id"])
+    assert aws(world, *followed)["update"]["status"] == "Successful"
+    assert annotation(world) == role
     assert aws(world, "eks", "delete-addon", *at, "--addon-name", "vpc-cni")["addon"]["status"] == "DELETING"
     assert aws(world, "eks", "list-addons", *at)["addons"] == []
     associate = ("eks", "create-pod-identity-association", *at, "--namespace", "kube-system", "--service-account", "aws-node",
@@ -177,6 +188,21 @@ def test_breaking_things(world):
     assert {i["State"]["Name"] for r in found for i in r["Instances"]} == {"running"}
     ended = aws(world, "ec2", "terminate-instances", "--instance-ids", *ids)["TerminatingInstances"]
     assert {(i["PreviousState"]["Name"], i["CurrentState"]["Name"]) for i in ended} == {("running", "shutting-down")}
+
+
+def test_who_may_come_into_the_cluster(world):
+    at = ("--cluster-name", CLUSTER)
+    node, admin = f"arn:aws:iam::{ACCOUNT}:role/eks-node", f"arn:aws:iam::{ACCOUNT}:user/admin"
+    policy = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+    assert aws(world, "eks", "list-access-entries", *at)["accessEntries"] == [node, f"{node}-memory"]
+    assert aws(world, "eks", "describe-access-entry", *at, "--principal-arn", node)["accessEntry"]["type"] == "EC2_LINUX"
+    made = aws(world, "eks", "create-access-entry", *at, "--principal-arn", admin)["accessEntry"]
+    assert (made["type"], made["username"]) == ("STANDARD", admin)
+    aws(world, "eks", "associate-access-policy", *at, "--principal-arn", admin, "--policy-arn", policy, "--access-scope", "type=cluster")
+    listed = aws(world, "eks", "list-associated-access-policies", *at, "--principal-arn", admin)["associatedAccessPolicies"]
+    assert [p["policyArn"] for p in listed] == [policy]
+    aws(world, "eks", "delete-access-entry", *at, "--principal-arn", admin)
+    assert refused(world, "eks", "describe-access-entry", *at, "--principal-arn", admin) == "ResourceNotFoundException"
 
 
 def test_errors(world):
