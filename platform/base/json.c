@@ -18,7 +18,8 @@ static const json *get_n(const json *j, const char *key, size_t n) {
         return NULL;
     }
     for (const json *it = j->child; it != NULL; it = it->next) {
-        if (strncmp(it->string, key, n) == 0 && it->string[n] == '\0') {
+        /* Most keys differ in their first character: a call less for each of them, millions in a run. */
+        if ((n == 0 || it->string[0] == key[0]) && strncmp(it->string, key, n) == 0 && it->string[n] == '\0') {
             return it;
         }
     }
