@@ -26,7 +26,7 @@ static const json *get_n(const json *j, const char *key, size_t n) {
         return NULL;
     }
     for (const json *it = j->child; it != NULL; it = it->next) {
-        if (it->string[0] == key[0] && strncmp(it->string, key, n) == 0 && it->string[n] == '\0') {
+        if ((n == 0 || it->string[0] == key[0]) && strncmp(it->string, key, n) == 0 && it->string[n] == '\0') {
             return it;
         }
     }
