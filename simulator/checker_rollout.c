@@ -161,8 +161,9 @@ static const char *other_wound(const struct sim_checker *c, const char *node) {
     return NULL;
 }
 
-static void judge_delete(struct sim_checker *c, const struct call *k) {
-    const char *uid = json_str(k->body, "preconditions.uid"), *rv = json_str(k->body, "preconditions.resourceVersion");
+static void judge_delete(struct sim_checker *c, struct call *k) {
+    const json *body = call_body(k);
+    const char *uid = json_str(body, "preconditions.uid"), *rv = json_str(body, "preconditions.resourceVersion");
     const json *pod = sim_kube_get(c->w->kube, "pods", k->ns, k->name);
     if (str_empty(uid) || str_empty(rv))
         violated(c, "S8: pod %s was to be deleted by its name alone", str_or(k->name, "?"));
@@ -179,7 +180,7 @@ static bool is_our_object(const struct call *k) {
     return str_eq(k->ns, CHECKER_NS) && str_eq(k->name, CHECKER_WORKLOAD) && !k->subresource;
 }
 
-static void judge_target(struct sim_checker *c, const struct call *k) {
+static void judge_target(struct sim_checker *c, struct call *k) {
     bool patch = str_eq(k->req->method, "PATCH");
     bool own = patch && str_eq(k->resource, "cniiambindings");
     bool ours =
@@ -191,7 +192,7 @@ static void judge_target(struct sim_checker *c, const struct call *k) {
         judge_delete(c, k);
 }
 
-void rollout_judges(struct sim_checker *c, const struct call *k) {
+void rollout_judges(struct sim_checker *c, struct call *k) {
     if (k->changes)
         judge_target(c, k);
     else if (call_is_kube(k, "POST", "serviceaccounts", "token") &&

@@ -154,18 +154,20 @@ static void look_at(struct sim_world *w, const char *name) {
     const json *stored = sim_kube_get(w->kube, "pods", "kube-system", name);
     if (!stored || json_str(stored, "metadata.deletionTimestamp"))
         return;
-    json *pod = json_dup(stored); /* writes follow */
-    bool started = str_eq(json_str(pod, "status.phase"), "Running"), ready = is_ready(pod);
-    if (started || age_ms(w, pod) >= w->o.pod_start_ms) {
-        bool permitted = sim_world_pod_permitted(w, pod);
-        bool works = permitted && !is_broken(w, pod);
-        if (!started || works != ready)
-            set_ready(w, pod, works);
-        if (!permitted)
-            complain(w, pod);
-    } else {
+    bool started = str_eq(json_str(stored, "status.phase"), "Running"), ready = is_ready(stored);
+    if (!started && age_ms(w, stored) < w->o.pod_start_ms) {
         look_until(w, LOOK_MS);
+        return;
     }
+    bool permitted = sim_world_pod_permitted(w, stored);
+    bool works = permitted && !is_broken(w, stored);
+    if (permitted && started && works == ready)
+        return;
+    json *pod = json_dup(stored); /* writes follow */
+    if (!started || works != ready)
+        set_ready(w, pod, works);
+    if (!permitted)
+        complain(w, pod);
     json_free(pod);
 }
 
