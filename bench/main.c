@@ -242,10 +242,11 @@ static struct bench_options draw(const struct sweep *s, uint64_t seed, struct be
         o = scenario_set_find(s->scenario)->options;
     o.seed = seed;
     o.drawn = true;
-    bool free = !s->scenario || scenario_set_find(s->scenario)->swept; /* else people count on nodes, and on an end */
+    bool free = !s->scenario || scenario_set_find(s->scenario)->swept; /* else people count on nodes, IAM and an end */
     int nodes = 1 + (int)prng_below(&p, 6);
     o.nodes = free ? nodes : o.nodes;
-    o.enforcement_lag_ms = (int64_t)prng_below(&p, 30000);
+    int64_t lag_ms = (int64_t)prng_below(&p, 30000);
+    o.enforcement_lag_ms = free ? lag_ms : o.enforcement_lag_ms;
     o.delay_max_ms = 1 + (int64_t)prng_below(&p, 300);
     o.nfaults = (int)prng_below(&p, FAULTS_MAX + 1);
     o.replicas = 1 + (int)prng_below(&p, 2);

@@ -333,7 +333,9 @@ static bool is_clean_without(struct hunt *h) {
     h->o.faults = h->fault;
     struct answer a = run(NULL, &h->o, NULL);
     if (a.result.failure[0])
-        printf("%-40s FALSE  the same run without it: %s\n", h->m->name, a.result.failure);
+        printf("%-40s FALSE  the same run (%s%s%s@%d) without it: %s\n", h->m->name, h->o.scenario,
+               h->o.nfaults ? " " : "", h->o.nfaults ? net_fault_name(h->fault[0].kind) : "",
+               h->o.nfaults ? h->fault[0].at : 0, a.result.failure);
     return !a.result.failure[0];
 }
 

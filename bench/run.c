@@ -295,6 +295,14 @@ static int64_t trouble_is_over_ms(int64_t begun_ms) {
     return begun_ms;
 }
 
+static int faults_hit(void) {
+    int n, hit = 0;
+    const struct net_fault *faults = net_faults(&n);
+    for (int i = 0; i < n; i++)
+        hit += faults[i].hit;
+    return hit;
+}
+
 /* What lasts longer than the progress deadline ends in a rollback, and the next try comes ten minutes later. */
 static bool one_outlasts_the_deadline(const struct run *r) {
     int n;
@@ -321,6 +329,7 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
     int64_t max_ms = r->o->goal_max_ms ? r->o->goal_max_ms : BENCH_VIRTUAL_MAX_MS;
     int64_t begun = virtual_now_ms(), bound = others_act(r) ? max_ms : bound_ms(r), end = begun + max_ms, look = 0,
             since = -1;
+    int hit = faults_hit();
     while (virtual_now_ms() < end && virtual_now_ms() < trouble_is_over_ms(begun) + bound +
                                                             (one_outlasts_the_deadline(r) ? BENCH_TRIES_AGAIN_MS : 0)) {
         virtual_loop_step(end);
@@ -330,7 +339,8 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
         if (virtual_now_ms() < look)
             continue;
         look = virtual_now_ms() + GOAL_LOOK_MS;
-        since = goal(r) ? (since < 0 ? virtual_now_ms() : since) : -1;
+        since = goal(r) ? (since < 0 || faults_hit() > hit ? virtual_now_ms() : since) : -1;
+        hit = faults_hit(); /* what one leads to has time to show */
         if (since >= 0 && virtual_now_ms() - since >= GOAL_HOLDS_MS)
             return true;
     }
@@ -340,14 +350,6 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
          str_or(json_str(ready, "reason"), "?"), str_or(json_str(ready, "message"), "?"),
          str_or(json_str(detached, "status"), "?"), str_or(json_str(detached, "reason"), "?"));
     return false;
-}
-
-static int faults_hit(void) {
-    int n, hit = 0;
-    const struct net_fault *faults = net_faults(&n);
-    for (int i = 0; i < n; i++)
-        hit += faults[i].hit;
-    return hit;
 }
 
 static void judge_silence(struct run *r, int before, int64_t looks, int64_t quiet, const char *when) {
