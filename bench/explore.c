@@ -10,6 +10,7 @@
 
 struct explorer {
     const struct explore_options *o;
+    struct bench_options *running;
     struct explore_totals *totals; /* shared by all processes of the job */
     struct bench_fault faults[EXPLORE_DEPTH_MAX];
     int depth; /* faults that this process has had */
@@ -53,6 +54,8 @@ static bool fork_with(struct explorer *e, const struct bench_moment *m, const st
     pid_t child = fork();
     if (child == 0) {
         e->first_deleting = m->deleting;
+        e->running->no_deletion =
+            e->o->depth > 1 && !m->deleting; /* pairs are of one phase: the other was gone through */
         e->faults[e->depth++] = *fault;
         return true;
     }
@@ -82,8 +85,9 @@ static bool branch(void *arg, const struct bench_moment *m, struct bench_fault *
 }
 
 static void run_again(const struct explorer *e, struct bench_result *r) {
-    struct bench_options o = *e->o->scenario;
+    struct bench_options o = *e->running;
     int64_t first = r->trace_hash;
+    o.branch = NULL;
     o.faults = e->faults;
     o.nfaults = e->depth;
     bench_run(&o, r);
@@ -94,7 +98,7 @@ static void run_again(const struct explorer *e, struct bench_result *r) {
 void explore(const struct explore_options *o, struct explore_totals *totals) {
     struct bench_options scenario = *o->scenario;
     struct bench_result r;
-    struct explorer e = {.o = o};
+    struct explorer e = {.o = o, .running = &scenario};
     e.totals = mmap(NULL, sizeof *e.totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (e.totals == MAP_FAILED)
         die("bench: no memory to share");

@@ -20,7 +20,7 @@ enum explore_phase { EXPLORE_BOTH, EXPLORE_MIGRATION, EXPLORE_DELETION };
 
 struct explore_options {
     const struct bench_options *scenario;
-    int depth;                   /* 1: single faults; 2: pairs too, both in the migration or both in the deletion */
+    int depth; /* 1: single faults; 2: pairs too, both in the migration, which is then the end, or both in the deletion */
     enum explore_phase phase;    /* of the first fault */
     bool kinds[NET_FAULT_KINDS]; /* which; only those that are at a write can be */
     int job, jobs;

@@ -668,7 +668,9 @@ static bool story_ends(struct run *r) {
 }
 
 static void follow_the_story(struct run *r) {
-    if (!(r->o->delete_after_ms ? run_for_a_while(r, r->o->delete_after_ms) : story_ends(r)) || !delete_binding(r))
+    if (!(r->o->delete_after_ms ? run_for_a_while(r, r->o->delete_after_ms) : story_ends(r)))
+        return;
+    if (r->o->no_deletion || !delete_binding(r))
         return;
     teller_check_deletion(r->teller);
     judged(r);

@@ -65,6 +65,7 @@ struct bench_options {
     int64_t rest_ms;
     /* The binding is deleted that long after it was applied, wherever things stand; 0: at the scenario's end. */
     int64_t delete_after_ms;
+    bool no_deletion; /* the run is over where the migration has come to rest */
     const struct bench_fault *faults;
     int nfaults;
     bool drawn;             /* all of this comes from the seed */
