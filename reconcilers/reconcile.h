@@ -98,7 +98,7 @@ struct progress {
     int64_t failing_since_boot_ms;
     int64_t backoff_until_boot_ms; /* a fight with another controller (L8) */
     int64_t flips[3];
-    char annotating[64]; /* resourceVersion of the ServiceAccount that was last to be annotated */
+    char annotating[64];                /* resourceVersion of the ServiceAccount that was last to be annotated */
     int64_t policy_flips[3];            /* the CNI's own role lost a policy that it had, the last time first */
     int64_t policy_fight_until_boot_ms; /* somebody takes it off again and again (L8); in the past: nobody does */
     char note[64];
