@@ -242,14 +242,15 @@ static struct bench_options draw(const struct sweep *s, uint64_t seed, struct be
         o = scenario_set_find(s->scenario)->options;
     o.seed = seed;
     o.drawn = true;
-    o.nodes = 1 + (int)prng_below(&p, 6);
+    bool free = !s->scenario || scenario_set_find(s->scenario)->swept; /* else people count on nodes, and on an end */
+    int nodes = 1 + (int)prng_below(&p, 6);
+    o.nodes = free ? nodes : o.nodes;
     o.enforcement_lag_ms = (int64_t)prng_below(&p, 30000);
     o.delay_max_ms = 1 + (int64_t)prng_below(&p, 300);
     o.nfaults = (int)prng_below(&p, FAULTS_MAX + 1);
     o.replicas = 1 + (int)prng_below(&p, 2);
     o.delete_after_ms = prng_below(&p, 2) ? 1 + (int64_t)prng_below(&p, DELETION_AFTER_MAX_MS) : 0;
-    if (o.story && o.story->nsteps > 0)
-        o.delete_after_ms = 0; /* its end would never come */
+    o.delete_after_ms = free ? o.delete_after_ms : 0;
     for (int i = 0; i < o.nfaults; i++)
         f[i] = random_fault(&p);
     o.faults = f;

@@ -17,6 +17,7 @@
 #define GOAL_MS (20 * MINUTE_MS)
 #define LOOK_MS 250
 #define HELD_MS (5 * MINUTE_MS)
+#define DELETED_AFTER_MS 36000 /* the second pod is starting */
 #define OTHER_CLUSTER "arn:aws:eks:us-west-2:111122223333:cluster/other"
 #define PROVIDER_URL "oidc.eks.us-west-2.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF"
 #define PROVIDER "arn:aws:iam::111122223333:oidc-provider/" PROVIDER_URL
@@ -181,6 +182,12 @@ static void denied(const struct bench_stage *s, enum bench_phase when) {
     run.stage = *s;
     if (when == BENCH_MADE)
         refuse("aws AttachRolePolicy", NET_DENIED, 0, 4 * MINUTE_MS);
+}
+
+static void annotation_refused(const struct bench_stage *s, enum bench_phase when) {
+    run.stage = *s;
+    if (when == BENCH_MADE)
+        refuse("kube PATCH /api/v1/namespaces/kube-system/serviceaccounts/aws-node", NET_DENIED, 0, MINUTE_MS);
 }
 
 /* --- the lease --- */
@@ -452,6 +459,20 @@ static const struct bench_options scenarios[] = {
     {.scenario = "streams-throttled", .spec = AUTOMATIC, PLAIN, .on_phase = streams_throttled},
     {.scenario = "throttled", .spec = AUTOMATIC, PLAIN, .on_phase = throttled},
     {.scenario = "denied", .spec = AUTOMATIC, PLAIN, .on_phase = denied},
+    {.scenario = "annotation-refused",
+     .spec = AUTOMATIC,
+     .nodes = 4,
+     .enforcement_lag_ms = 4000,
+     .delay_max_ms = 40,
+     .rest_ms = REST_MS,
+     .goal_max_ms = 8 * MINUTE_MS,
+     .on_phase = annotation_refused},
+    {.scenario = "deleted-while-a-pod-starts",
+     .spec = AUTOMATIC,
+     PLAIN,
+     .on_delete = true,
+     .pod_start_ms = 8000,
+     .held_ms = DELETED_AFTER_MS},
     {.scenario = "lease-refused", .spec = AUTOMATIC, PLAIN, .on_phase = lease_refused},
     {.scenario = "terminated", .spec = AUTOMATIC, PLAIN, .on_phase = terminated},
     {.scenario = "node-joins",

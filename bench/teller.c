@@ -12,6 +12,7 @@
 
 #define LOOK_MS 500
 #define STEADY_MS 2500 /* longer than a look of the nodes */
+#define NODE_MS 15000  /* that a pod takes to be made anew */
 #define CNI_POLICY "AmazonEKS_CNI_Policy"
 
 static const struct story plain = {.end = STORY_ENDS_MIGRATED};
@@ -122,6 +123,49 @@ static int detaches_of_operator(void) {
     return found;
 }
 
+/* --- what a fault refuses for long --- */
+
+/* NULL: nothing. */
+static const struct net_fault *refused_since(int64_t ms) {
+    int n;
+    const struct net_fault *faults = net_faults(&n);
+    for (int i = 0; i < n; i++)
+        if (faults[i].hit && faults[i].kind == NET_FORBIDDEN && faults[i].over_ms > ms)
+            return &faults[i];
+    return NULL;
+}
+
+/* The repair is refused: then the policy goes back, IAM is waited for, and every pod is made anew without the role (G8); where
+ * attaching is what is refused, there is no other way until that is over. */
+static int64_t last_resort_ms(const struct teller *t) {
+    const struct net_fault *f = refused_since(t->broken_ms);
+    const char **lines;
+    struct sim_node_row *rows;
+    if (!f)
+        return 0;
+    bool no_way = net_writes(&lines) >= f->at && str_eq(lines[f->at - 1], "aws AttachRolePolicy");
+    return json_int64_or(binding(t), "spec.nodeRole.soakSeconds", 300) * 1000 + (int64_t)rows_of(t, &rows) * NODE_MS +
+           (no_way ? f->over_ms - t->broken_ms : 0);
+}
+
+/* After that a detachment needs a new approval, Automatic included: somebody gives it. */
+static bool approve_again(struct teller *t) {
+    static const struct sim_verb *approve;
+    const char *digest = json_str(binding(t), "status.plan.digest");
+    const json *annotations = json_path(binding(t), "metadata.annotations");
+    struct error err;
+    if (t->story->end != STORY_ENDS_MIGRATED || t->deleting || !refused_since(0) || !digest ||
+        str_eq(json_key_str(annotations, "cniiam.dev/approve"), digest) ||
+        !str_eq(json_str(binding(t), "spec.nodeRole.detach"), "Automatic") ||
+        !is(t, "NodeRoleDetached", "False", "AwaitingApproval") || !is(t, "GuardActive", "False", "GuardFired"))
+        return true;
+    approve = approve ? approve : sim_verb_find("human", "approve");
+    t->acting = true;
+    bool ok = sim_others_do(t->others, approve, NULL, 0, &err);
+    t->acting = false;
+    return ok || failed(t, "it could not be approved again: %s", err.message);
+}
+
 /* --- steps --- */
 
 static bool excuse_ends(struct teller *t) {
@@ -131,7 +175,7 @@ static bool excuse_ends(struct teller *t) {
         return failed(t, "line %d: the operator took a policy away while %s's deed was not repaired", s->line, s->who);
     if (!all_permitted(t))
         t->bad_ms = now;
-    if (t->bad_ms - t->broken_ms > s->repaired_within_ms)
+    if (t->bad_ms - t->broken_ms > s->repaired_within_ms + last_resort_ms(t))
         return failed(t, "line %d: not repaired %lld s after %s did %s", s->line,
                       (long long)(t->bad_ms - t->broken_ms) / 1000, s->who, s->does);
     if (now - t->bad_ms < steady)
@@ -236,7 +280,7 @@ static const struct story_step *next_step(const struct teller *t) {
 
 bool teller_look(struct teller *t) {
     bool look = looks_again(t);
-    if (t->breaker && look && !excuse_ends(t))
+    if (look && ((t->breaker && !excuse_ends(t)) || !approve_again(t)))
         return false;
     for (const struct story_step *s; (s = next_step(t)) != NULL && (!t->breaker || s->when == STORY_NEXT);) {
         if (t->due_ms < 0 && !has_come(t, s, look))

@@ -2,7 +2,8 @@
  * teller.h - acts out a story (story.h) in a running world and looks how it ended.
  *
  * Model: asked between any two events of the world; it does the steps whose moment has come, excuses what they break, and
- * knows what the account would be without the operator.
+ * knows what the account would be without the operator. Where a fault refuses the repair of what was broken, the operator has
+ * its last resort and as long as that takes (G8); and where its guard fired under such a fault, a person approves again.
  *
  * Ownership: teller_new/_free (before the world and the checker).
  * Errors: false, and teller_failure says what was not as told.   Bounds: story.h's.

@@ -320,15 +320,28 @@ static bool patches_binding(const struct step *s) {
     return s && str_eq(effect_arg(s->effect, "resource"), CIB_RESOURCE);
 }
 
-static bool gives_back(const struct step *s) {
-    return s && str_eq(s->gate, "G8") && effect_class(s->effect->kind) == EFFECT_WRITE;
+static bool anything_is_off(const struct driver *d) {
+    const struct cib_status *s = &d->world.binding->status;
+    for (size_t i = 0; i < s->nnode_roles; i++)
+        if (s->node_roles[i].detached.n > 0)
+            return true;
+    return false;
+}
+
+/* Who lives on the role alone waits for no sentence: what gives back, and what repairs the role while a policy is off. */
+static bool waits_for_no_status(const struct driver *d) {
+    const struct step *s = step_of(d);
+    if (!s || effect_class(s->effect->kind) != EFFECT_WRITE)
+        return false;
+    return str_eq(s->gate, "G8") ||
+           (anything_is_off(d) && (s->external || str_eq(effect_arg(s->effect, "resource"), "serviceaccounts")));
 }
 
 static void status_failed(struct driver *d, const struct error *err) {
     LOG_WARN("driver", "status not written", F_STR("binding", d->key), F_STR("error", err->message));
     if (err->code == ERR_CANCELLED)
         pass_put_off(d, DRIVER_FENCED_MS);
-    else if (gives_back(step_of(d)) && error_disposition(err->code) == DISPOSITION_STALL && err->code != ERR_NOT_FOUND)
+    else if (waits_for_no_status(d) && error_disposition(err->code) == DISPOSITION_STALL && err->code != ERR_NOT_FOUND)
         act(d);
     else
         pass_failed(d, err);

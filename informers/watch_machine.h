@@ -25,9 +25,9 @@
  * in a row it is taken as the truth (etcd was restored from a backup), and the cache is told so.
  *
  * A stream that was opened is no proof that it works. What proves it: any line. A watch without a line for
- * WATCH_SILENCE_MS (bookmarks come every 60 s) is audited at once. The audit (K-W11, every 10 min +- 20 %) lists the
- * most recent state beside the running watch, waits until the watch has reached that list's RV, and compares; a
- * difference then is a divergence: counted, and the list asked again.
+ * WATCH_SILENCE_MS (bookmarks come every 60 s) is audited at once. The audit (K-W11, every 8 min +- 20 %, so that what
+ * differs does so for 11 min at most: L5) lists the most recent state beside the running watch, waits until the watch has
+ * reached that list's RV, and compares; a difference then is a divergence: counted, and the list asked again.
  *
  * Backoff (K-W10): 800 ms doubling to 30 s, times [1,2), not below Retry-After; reset after 2 min without one. A
  * resource that does not exist (404: an absent CRD, K-C7) is asked every 30 s; the last state stays, nothing is ever
@@ -70,7 +70,7 @@
 #define WATCH_ABSENT_MS 30000
 #define WATCH_FAILURES_MAX 3 /* watches that fail in a row before the list is asked again */
 #define WATCH_REFUSALS_MAX 3
-#define WATCH_AUDIT_MS 600000
+#define WATCH_AUDIT_MS 480000
 #define WATCH_AUDIT_RETRY_MS 60000
 #define WATCH_ALIGN_MS 90000
 

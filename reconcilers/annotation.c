@@ -59,7 +59,13 @@ static bool fighting(struct ctx *c) {
     return false;
 }
 
+/* The same version as at the last try: that one was refused, lost or never sent, and nobody changed anything back. */
 static void count_flip(struct ctx *c) {
+    const char *version = c->w->service_account->meta.resource_version;
+    bool changed = !str_eq(version, c->p->annotating) || MUTANT(refusals_are_a_fight);
+    str_copy(c->p->annotating, sizeof c->p->annotating, str_or(version, ""));
+    if (!changed || !str_eq(c->s->rollout.role_arn, c->role_arn))
+        return;
     c->p->flips[2] = c->p->flips[1];
     c->p->flips[1] = c->p->flips[0];
     c->p->flips[0] = c->w->now_boot_ms;
@@ -97,9 +103,8 @@ static bool plan_write(struct ctx *c) {
     if (!acting)
         return ctx_pending(c, G4), false;
     bool again = str_eq(c->s->rollout.role_arn, c->role_arn);
-    if (again)
-        count_flip(c);
-    else
+    count_flip(c);
+    if (!again)
         c->s->rollout.annotated_ms = c->w->now_wall_ms;
     c->s->rollout.role_arn = c->role_arn;
     c->p->annotated_boot_ms = 0;

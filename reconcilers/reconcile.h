@@ -95,6 +95,7 @@ struct progress {
     int64_t failing_since_boot_ms;
     int64_t backoff_until_boot_ms; /* a fight with another controller (L8) */
     int64_t flips[3];
+    char annotating[64]; /* resourceVersion of the ServiceAccount that was last to be annotated */
     char note[64];
 };
 #define RECONCILE_GAP_MAX_MS 120000

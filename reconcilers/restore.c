@@ -3,6 +3,7 @@
  *
  *   1 every policy that we took off a node role is attached again        (the return path first)
  *   2 soak, if one was off: until IAM enforces it everywhere
+ *     what the informers do not show is asked for: an empty list is no absence (S14)
  *   3 the annotation goes, or goes back to what it was
  *   4 wait until a dry-run pod does not get our role any more
  *   5 re-create the pods that have it: one rollout (restart key "none"), or one by one for a rollback and for OnDelete
@@ -98,6 +99,28 @@ bool node_roles_carry(struct ctx *c, const char **lacks) {
     return true;
 }
 
+static bool absence_is_confirmed(struct ctx *c, const char *resource) {
+    const struct effect *e =
+        effect_new(c->a, EFFECT_K8S_GET, "resource", resource, "namespace", "kube-system", "name", "aws-node", NULL);
+    const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
+    if (!o)
+        return false;
+    if (o->error.code == ERR_NOT_FOUND)
+        return true;
+    if (o->error.code)
+        return ctx_read_failed(c, G4, e, &o->error);
+    return ctx_wait(c, G4, REASON_RESTORING, RETRY_MS,
+                    "kube-system/aws-node is there, but the list of %s that was given to the operator lacks it",
+                    resource);
+}
+
+/* S14: without a workload nothing bears the role, and without an account nobody gets it; a list that came back empty says
+ * neither. */
+static bool workload_is_known(struct ctx *c) {
+    return (c->w->service_account || absence_is_confirmed(c, "serviceaccounts")) &&
+           (c->w->daemon_set || absence_is_confirmed(c, "daemonsets"));
+}
+
 static bool restore_annotation(struct ctx *c) {
     const struct service_account_view *sa = c->w->service_account;
     const char *prior = c->s->prior.role_arn;
@@ -129,20 +152,28 @@ static bool new_pods_are_free(struct ctx *c) {
                     c->role_arn);
 }
 
-static bool has_role(const struct pod_fact *f) {
-    return f->state == POD_TARGET;
+/* Pods that bear the role but fail a check of the proof (wrong audience, too old) bear it all the same. */
+static bool bears_role(const struct pod_fact *f, const char *role_arn) {
+    const char *role = NULL;
+    if (f->state == POD_TARGET)
+        return true;
+    return pod_credential(f->pod, &role) == POD_CREDENTIAL_IRSA && str_eq(role, role_arn);
 }
 
-/* Pods that bear the role but fail a check of the proof (wrong audience, too old) bear it all the same. */
+static bool goes_before(const struct pod_fact *x, const struct pod_fact *y) {
+    return x->ready != y->ready && !MUTANT(ready_pods_go_back_first) ? !x->ready
+                                                                     : strcmp(x->pod->node, y->pod->node) < 0;
+}
+
+/* One that is not Ready goes first: its node has nothing to lose, and any other would be a second node without a pod (S9). */
 static const struct pod_fact *pod_with_role(const struct ctx *c) {
-    const struct pod_fact *f = pick_pod(c, has_role);
-    for (size_t i = 0; !f && i < c->npods; i++) {
-        const char *role = NULL;
-        if (c->pods[i].ours && pod_credential(c->pods[i].pod, &role) == POD_CREDENTIAL_IRSA &&
-            str_eq(role, c->role_arn))
-            f = &c->pods[i];
+    const struct pod_fact *next = NULL;
+    for (size_t i = 0; i < c->npods; i++) {
+        const struct pod_fact *f = &c->pods[i];
+        if (f->ours && bears_role(f, c->role_arn) && (!next || goes_before(f, next)))
+            next = f;
     }
-    return f;
+    return next;
 }
 
 static bool everyone_present(const struct ctx *c) {
@@ -172,7 +203,7 @@ static bool recreate_one(struct ctx *c, const struct pod_fact *f) {
     if (!everyone_present(c))
         return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "waits for the pod that was re-created last");
     for (size_t i = 0; i < c->npods; i++)
-        if (!c->pods[i].ready && c->pods[i].state != POD_TARGET && c->s->prior.worked)
+        if (!c->pods[i].ready && !bears_role(&c->pods[i], c->role_arn) && c->s->prior.worked)
             return ctx_wait(c, G5, REASON_RESTORING, POLL_MS, "waits until pod %s is Ready", c->pods[i].pod->meta.name);
     struct step *step = ctx_step(c, G5, effect_delete_pod(c, f->pod), "it bears the role that goes",
                                  "~ re-create pod %s on node %s (without the role)", f->pod->meta.name, f->pod->node);
@@ -204,6 +235,7 @@ static bool restore_pods(struct ctx *c, enum restore_goal goal) {
 
 bool plan_restore(struct ctx *c, enum restore_goal goal) {
     const char *why = goal == RESTORE_DELETE ? "the binding is being deleted" : "aws-node goes back to the node role";
-    return plan_reattach(c, G7, why) && soak_reattached(c) && restore_annotation(c) &&
+    return plan_reattach(c, G7, why) && soak_reattached(c) &&
+           GUARD(absent_workload_is_looked_for, workload_is_known(c)) && restore_annotation(c) &&
            GUARD(pods_are_back, restore_pods(c, goal));
 }

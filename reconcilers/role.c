@@ -187,7 +187,8 @@ static void record_prior(struct ctx *c) {
     c->s->prior.recorded = true;
     c->s->prior.role_arn = str_eq(role, c->role_arn) ? NULL : role;
     c->s->prior.sts_regional_endpoints = sa ? sa->sts_regional_endpoints : NULL;
-    bool granted = role != NULL || c->npods == 0; /* no pod yet: nothing was broken */
+    /* No pod yet: nothing was broken. No node, or one whose role is not known: nothing says that it was (S14). */
+    bool granted = role != NULL || c->npods == 0 || !c->roles_known || c->nnodes == 0;
     for (size_t i = 0; i < c->nroles; i++)
         granted = granted || c->roles[i].grants_cni;
     c->s->prior.worked = granted && (c->nready > 0 || c->npods == 0);

@@ -71,6 +71,9 @@ bool sim_aws_allows(struct sim_aws *a, const char *role_arn,
                     const char *action); /* may sessions of the role do it now? */
 /* May a token of this subject and audience, of our cluster's issuer, take the role now? */
 bool sim_aws_trusts(struct sim_aws *a, const char *role_arn, const char *subject, const char *audience);
+/* Did IAM change its mind since then, by itself: a change that was stored before became enforced (boot clock)? Maybe not
+ * where it says so; never where it says no. */
+bool sim_aws_took_effect(const struct sim_aws *a, int64_t after_ms, int64_t until_ms);
 const char *sim_aws_role_of_instance(const struct sim_aws *a, const char *instance_id); /* ARN; NULL: none */
 
 /* --- what the world does: hands of other people, no validation of who may --- */

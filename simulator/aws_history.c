@@ -66,12 +66,30 @@ static void append(struct sim_history *h, json *value, int64_t from_ms) {
     h->v[h->n++] = (struct sim_change){value, from_ms};
 }
 
+static void note_effect(struct sim_aws *a, int64_t at_ms) {
+    int64_t *slot = &a->effect_ms[a->neffects++ % SIM_EFFECTS_MAX];
+    if (a->neffects > SIM_EFFECTS_MAX && *slot > a->forgotten_ms) {
+        a->forgotten_ms = *slot;
+    }
+    *slot = at_ms;
+}
+
 void sim_change(struct sim_aws *a, struct sim_history *h, json *value) {
     int64_t now = sim_boot_ms(a), lag = a->o.enforcement_lag_ms;
     int64_t delay = lag > 0 ? (int64_t)prng_below(&a->lags, (uint64_t)lag + 1) : 0;
 
     forget_past(h, now);
     append(h, value, now + delay);
+    note_effect(a, now + delay);
+}
+
+bool sim_aws_took_effect(const struct sim_aws *a, int64_t after_ms, int64_t until_ms) {
+    for (size_t i = 0; i < a->neffects && i < SIM_EFFECTS_MAX; i++) {
+        if (a->effect_ms[i] > after_ms && a->effect_ms[i] <= until_ms) {
+            return true;
+        }
+    }
+    return a->forgotten_ms > after_ms;
 }
 
 void sim_set_now(struct sim_history *h, json *value) {

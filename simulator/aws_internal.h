@@ -19,6 +19,7 @@
 #include "simulator/aws.h"
 #include "simulator/policy_eval.h"
 
+#define SIM_EFFECTS_MAX 128   /* times of changes that are remembered; what is older counts as always taking effect */
 #define SIM_PENDING_MAX 64    /* changes of one thing that are not enforced yet; above, the oldest counts as enforced */
 #define SIM_PROVIDERS_MAX 100 /* AWS quota */
 #define SIM_PROFILES_MAX 1000 /* AWS quota */
@@ -132,6 +133,9 @@ struct sim_aws {
     int64_t started_ms;
     int64_t throttled_until_ms; /* boot clock */
     struct prng lags, ids;
+    int64_t effect_ms[SIM_EFFECTS_MAX]; /* when changes are enforced: a ring */
+    size_t neffects;
+    int64_t forgotten_ms;  /* of an effect that fell out of the ring, the latest */
     struct arena *scratch; /* of one call */
     struct strmap *operations, *counts;
     int64_t total;

@@ -41,12 +41,18 @@ static void put_document(struct buf *b, const char *text) {
 
 static void put_members(struct buf *b, const json *value, const char *item);
 
+static void put_tag(struct buf *b, const char *open, const char *name, const char *close) {
+    (void)buf_puts(b, open);
+    (void)buf_puts(b, name);
+    (void)buf_puts(b, close);
+}
+
 static void put_element(struct buf *b, const char *name, const json *value, const char *item) {
     if (value->child == NULL && !json_is_string(value)) {
-        (void)buf_printf(b, "<%s/>", name);
+        put_tag(b, "<", name, "/>");
         return;
     }
-    (void)buf_printf(b, "<%s>", name);
+    put_tag(b, "<", name, ">");
     if (!json_is_string(value)) {
         put_members(b, value, item);
     } else if (is_document(name)) {
@@ -54,7 +60,7 @@ static void put_element(struct buf *b, const char *name, const json *value, cons
     } else {
         put_text(b, value->valuestring);
     }
-    (void)buf_printf(b, "</%s>", name);
+    put_tag(b, "</", name, ">");
 }
 
 static void put_members(struct buf *b, const json *value, const char *item) {

@@ -40,7 +40,8 @@ const json *checker_binding(const struct sim_checker *c) {
 static void on_timer(void *arg) {
     struct sim_checker *c = arg;
     c->timer = 0;
-    checker_look(c);
+    if (sim_aws_took_effect(c->w->aws, c->looked_ms, checker_now(c)))
+        checker_look(c);
     if (checker_now(c) < c->look_until_ms)
         c->timer = world_after(c->w, CHECKER_LOOK_MS, on_timer, c);
 }

@@ -13,15 +13,15 @@
  *   S7   a write to what a lost answer, 500, 502 or 504 left unknown, before a look at it (attaching and applying may be
  *        said again in the same words)
  *   S8   a pod is deleted without uid and resourceVersion
- *   S9   a second restart for one injection; one before a pod worked or while a node has no Ready pod; any with OnDelete;
- *        a pod is re-created while another waits
+ *   S9   a second restart for one injection; one before a pod worked, unless it goes back to the role that was annotated
+ *        when the judge came; one while a node has no Ready pod; any with OnDelete; a pod is re-created while another waits
  *   S10  a canary in a request, a log line, a file
  *   S12  a watch from an earlier version than the one before
  *   S14  role, policy or provider is removed and neither a deletion nor another spec asked for it
  *   S15  the annotation goes while a policy that was taken is off, or not given back for as long as the soak; a role is
  *        removed that a pod bears or the ServiceAccount names
  *   S16  a policy, a path, an object, a token that an operator has no business with
- *   L3   three refusals of one write, and a minute later Stalled is not True
+ *   L3   three refusals of one write, and a minute later Stalled is not True; nor was another write taken since the last
  *   L6   35 s after the leader was gone nobody who lives holds the Lease
  *   L8   writes without an end
  *

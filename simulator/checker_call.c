@@ -13,6 +13,13 @@ const char *call_param(const struct call *c, const char *name) {
     return "";
 }
 
+const json *call_body(struct call *c) {
+    struct error err;
+    if (!c->body && !c->to_aws && c->req->body_len > 0)
+        c->body = json_parse(c->req->body, c->req->body_len, &err);
+    return c->body;
+}
+
 bool call_is(const struct call *c, const char *action) {
     return c->to_aws && str_eq(c->action, action);
 }
@@ -54,14 +61,11 @@ static void read_path(struct call *c) {
 }
 
 static void read_kube(struct call *c) {
-    struct error err;
     read_path(c);
     read_form(c, c->req->query);
     c->dry_run = str_eq(call_param(c, "dryRun"), "All");
     c->watch = str_eq(call_param(c, "watch"), "true") || str_eq(call_param(c, "watch"), "1");
     c->resource_version = call_param(c, "resourceVersion");
-    if (c->req->body_len > 0)
-        c->body = json_parse(c->req->body, c->req->body_len, &err);
 }
 
 static void read_call(struct call *c, const struct sim_checker_call *from) {

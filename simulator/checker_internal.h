@@ -47,8 +47,9 @@ struct call {
     size_t nparams;
     /* Kubernetes; NULL: none */
     const char *resource, *ns, *name, *subresource, *resource_version;
-    json *body;
+    json *body; /* once it was asked for */
 };
+const json *call_body(struct call *c);                          /* NULL: none, or no JSON */
 const char *call_param(const struct call *c, const char *name); /* "" if absent */
 bool call_is(const struct call *c, const char *action);
 bool call_is_kube(const struct call *c, const char *method, const char *resource, const char *subresource);
@@ -84,7 +85,7 @@ struct sim_checker {
     struct strmap *nodes; /* name -> struct checker_node */
     struct sim_node_row *rows;
     uint64_t timer;
-    int64_t look_until_ms;
+    int64_t look_until_ms, looked_ms;
     bool excused, worked; /* worked: a pod had permissions when the judge came */
     int violations;
     char sentences[CHECKER_VIOLATIONS_MAX][CHECKER_SENTENCE_MAX];
@@ -98,7 +99,7 @@ struct sim_checker {
     int64_t foreign_aws_ms, foreign_lease_ms; /* when somebody else changed something last */
 
     /* the annotation */
-    char annotated[256], regional[32];
+    char annotated[256], regional[32], annotated_first[256]; /* the last: with what pods worked when the judge came */
     int64_t annotated_wall_ms;
     /* the DaemonSet */
     int restarts;
@@ -108,10 +109,11 @@ struct sim_checker {
     int64_t generation, binding_generation;
 
     struct strmap *secrets;
-    unsigned char secret_filter[8192]; /* bits: beginnings of secrets */
+    unsigned char secret_filter[8192]; /* bits: pieces of secrets */
     /* liveness */
     char refused[160];
     int refusals;
+    bool goes_on; /* another write was taken since */
     uint64_t stall_timer, failover_timer;
     int64_t spell_ms;
     int spell_writes;
@@ -141,11 +143,11 @@ void rollout_begins(struct sim_checker *c);
 void rollout_saw_account(struct sim_checker *c, const json *service_account);
 void rollout_saw_workload(struct sim_checker *c, const json *daemon_set);
 void rollout_saw_binding(struct sim_checker *c, const char *type, const json *binding);
-void rollout_judges(struct sim_checker *c, const struct call *k); /* writes or not */
+void rollout_judges(struct sim_checker *c, struct call *k); /* writes or not */
 
 void leader_saw_lease(struct sim_checker *c);
 void leader_judges(struct sim_checker *c, const struct call *k);
-void leader_heard(struct sim_checker *c, const struct call *k, int status, const char *body);
+void leader_heard(struct sim_checker *c, struct call *k, int status, const char *body);
 
 void unknown_judges(struct sim_checker *c, const struct call *k); /* reads too */
 void unknown_heard(struct sim_checker *c, const struct call *k, int status);

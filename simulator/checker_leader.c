@@ -64,9 +64,9 @@ void leader_judges(struct sim_checker *c, const struct call *k) {
 }
 
 /* What was refused for its rate, or before it was read, may be asked again under the same announcement. */
-void leader_heard(struct sim_checker *c, const struct call *k, int status, const char *body) {
+void leader_heard(struct sim_checker *c, struct call *k, int status, const char *body) {
     bool swap = call_is_kube(k, "PATCH", "cniiambindings", "status") && status == 200 &&
-                json_str(k->body, "metadata.resourceVersion");
+                json_str(call_body(k), "metadata.resourceVersion");
     bool later =
         is_destructive(k) && body &&
         (strstr(body, "Throttling") || strstr(body, "RequestLimitExceeded") || strstr(body, "SignatureDoesNotMatch"));

@@ -1,4 +1,9 @@
-/* checker_liveness.c - L3 (what can not go on says so) and L8 (nobody writes for ever). */
+/*
+ * checker_liveness.c - L3 (what can not go on says so) and L8 (nobody writes for ever).
+ *
+ * L3 speaks of no progress: who asks for something else after a refusal, and gets it, goes on (a binding that is deleted
+ * while a pod may not be, say). Refused once more afterwards, it is stuck again, and the minute is that of the third.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +27,9 @@ static bool is_stalled(const struct sim_checker *c) {
 static void on_stall_due(void *arg) {
     struct sim_checker *c = arg;
     c->stall_timer = 0;
-    if (checker_binding(c) && !is_stalled(c))
+    if (c->goes_on)
+        c->refusals = 0;
+    else if (checker_binding(c) && !is_stalled(c))
         violated(c, "L3: %s was refused %d times, and a minute later Stalled is not True", c->refused, c->refusals);
 }
 
@@ -43,10 +50,12 @@ void liveness_heard(struct sim_checker *c, const struct call *k, int status, con
             world_stop_timer(c->w, &c->stall_timer);
             c->refusals = 0;
         }
+        c->goes_on = c->goes_on || (status >= 200 && status < 300);
         return;
     }
     c->refusals = str_eq(what, c->refused) ? c->refusals + 1 : 1;
     (void)str_copy(c->refused, sizeof c->refused, what);
+    c->goes_on = false;
     if (c->refusals == REFUSALS && !c->stall_timer)
         c->stall_timer = world_after(c->w, STALLED_WITHIN_MS, on_stall_due, c);
 }

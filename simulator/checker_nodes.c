@@ -70,6 +70,7 @@ void nodes_saw_row(struct sim_checker *c, const struct sim_node_row *row) {
 
 void checker_look(struct sim_checker *c) {
     int n = sim_world_rows(c->w, c->rows, SIM_WORLD_NODES_MAX);
+    c->looked_ms = checker_now(c);
     for (int i = 0; i < n; i++) {
         nodes_saw_row(c, &c->rows[i]);
         c->worked = c->worked || c->rows[i].permitted;

@@ -72,6 +72,11 @@ static const char *sick_node(const struct sim_checker *c) {
     return NULL;
 }
 
+/* What aws-node had when the judge came: pods worked with it, and go back to it without a canary (S15). */
+static bool goes_back(const struct sim_checker *c) {
+    return str_eq(c->annotated, c->annotated_first);
+}
+
 /* Bootstrap (no pod had anything before us) is spared the canary and the health of the rest. */
 static void judge_restart(struct sim_checker *c, const json *ds) {
     char injection[sizeof c->restarted_role];
@@ -82,7 +87,7 @@ static void judge_restart(struct sim_checker *c, const json *ds) {
                  str_or(c->annotated, "nothing"));
     if (str_eq(json_str(ds, "spec.updateStrategy.type"), "OnDelete"))
         violated(c, "S9: the template of a DaemonSet with OnDelete was changed");
-    if (c->annotated[0] && c->worked && !c->excused && !any_is_proven(c))
+    if (c->annotated[0] && c->worked && !c->excused && !goes_back(c) && !any_is_proven(c))
         violated(c, "S9: the DaemonSet was restarted before one pod worked with %s", c->annotated);
     const char *sick = c->annotated[0] && c->worked && !c->excused ? sick_node(c) : NULL;
     if (sick)
@@ -138,6 +143,8 @@ void rollout_begins(struct sim_checker *c) {
         rollout_saw_account(c, sa);
     c->annotated_wall_ms = 0; /* a world that is loaded in the middle: since when, nobody here has seen */
     checker_look(c);
+    if (any_is_proven(c))
+        (void)str_copy(c->annotated_first, sizeof c->annotated_first, c->annotated);
     if (ds)
         remember_template(c, ds);
     c->binding_generation = json_int64_or(checker_binding(c), "metadata.generation", 0);
@@ -154,8 +161,9 @@ static const char *other_wound(const struct sim_checker *c, const char *node) {
     return NULL;
 }
 
-static void judge_delete(struct sim_checker *c, const struct call *k) {
-    const char *uid = json_str(k->body, "preconditions.uid"), *rv = json_str(k->body, "preconditions.resourceVersion");
+static void judge_delete(struct sim_checker *c, struct call *k) {
+    const json *body = call_body(k);
+    const char *uid = json_str(body, "preconditions.uid"), *rv = json_str(body, "preconditions.resourceVersion");
     const json *pod = sim_kube_get(c->w->kube, "pods", k->ns, k->name);
     if (str_empty(uid) || str_empty(rv))
         violated(c, "S8: pod %s was to be deleted by its name alone", str_or(k->name, "?"));
@@ -172,7 +180,7 @@ static bool is_our_object(const struct call *k) {
     return str_eq(k->ns, CHECKER_NS) && str_eq(k->name, CHECKER_WORKLOAD) && !k->subresource;
 }
 
-static void judge_target(struct sim_checker *c, const struct call *k) {
+static void judge_target(struct sim_checker *c, struct call *k) {
     bool patch = str_eq(k->req->method, "PATCH");
     bool own = patch && str_eq(k->resource, "cniiambindings");
     bool ours =
@@ -184,7 +192,7 @@ static void judge_target(struct sim_checker *c, const struct call *k) {
         judge_delete(c, k);
 }
 
-void rollout_judges(struct sim_checker *c, const struct call *k) {
+void rollout_judges(struct sim_checker *c, struct call *k) {
     if (k->changes)
         judge_target(c, k);
     else if (call_is_kube(k, "POST", "serviceaccounts", "token") &&

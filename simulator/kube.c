@@ -132,11 +132,9 @@ static json *read_body(const struct kube_request *q, json **out) {
     return *out != NULL ? NULL : kube_status(400, "BadRequest", "error decoding the body: %s", err.message);
 }
 
-static void answer_version(struct sim_kube *k, const struct kube_request *q, int status, struct kube_version *v,
-                           struct sim_http_answer *out) {
-    const json *one = v->value;
-    kube_answer_json(out, status,
-                     q->form == KUBE_TABLE ? kube_table(k, q, &one, 1) : kube_show(k, q->r, one, q->form, true));
+static void answer_and_unref(struct sim_kube *k, const struct kube_request *q, int status, struct kube_version *v,
+                             struct sim_http_answer *out) {
+    kube_answer_version(k, q, status, v, out);
     kube_unref(v);
 }
 
@@ -167,7 +165,7 @@ static json *post(struct sim_kube *k, struct kube_request *q, struct sim_http_an
     struct kube_write w = kube_write_of(k, q);
     refused = kube_create(&w, body, &v);
     if (refused == NULL) {
-        answer_version(k, q, 201, v, out);
+        answer_and_unref(k, q, 201, v, out);
     }
     return refused;
 }
@@ -187,7 +185,7 @@ static json *put(struct sim_kube *k, struct kube_request *q, struct sim_http_ans
     refused = kube_update(&w, live, body, false, &v);
     kube_unref(live);
     if (refused == NULL) {
-        answer_version(k, q, 200, v, out);
+        answer_and_unref(k, q, 200, v, out);
     }
     return refused;
 }
@@ -298,7 +296,7 @@ static json *patch(struct sim_kube *k, struct kube_request *q, struct sim_http_a
     }
     refused = applies ? apply(&w, q, live, body, &v) : patch_copy(&w, type, live, body, &v);
     if (refused == NULL) {
-        answer_version(k, q, live == NULL ? 201 : 200, v, out);
+        answer_and_unref(k, q, live == NULL ? 201 : 200, v, out);
     }
     kube_unref(live);
     return refused;
@@ -343,7 +341,7 @@ static json *delete_one(struct sim_kube *k, struct kube_request *q, struct sim_h
         kube_answer_json(out, 200, deleted_status(q, v->value));
         kube_unref(v);
     } else {
-        answer_version(k, q, 200, v, out);
+        answer_and_unref(k, q, 200, v, out);
     }
     return NULL;
 }

@@ -23,26 +23,50 @@ static const char *const system_fields[] = {"name",
                                             "managedFields",
                                             "selfLink"};
 
-/* What managers can own of it. */
-static json *ownable(const json *object, const struct kube_write *w) {
-    json *o = json_object();
-    if (w->status_only) {
-        kube_copy_member(o, object, "status");
-        return o;
-    }
-    json_free(o);
-    o = object != NULL ? json_dup(object) : json_object();
-    kube_drop(o, "apiVersion");
-    kube_drop(o, "kind");
-    if (w->r->has_status && !w->from_world) {
-        kube_drop(o, "status");
-    }
-    json *m = kube_member(o, "metadata");
+static bool is_system_field(const char *name) {
     for (size_t i = 0; i < sizeof system_fields / sizeof system_fields[0]; i++) {
-        kube_drop(m, system_fields[i]);
+        if (str_eq(system_fields[i], name)) {
+            return true;
+        }
     }
-    if (m != NULL && json_first(m) == NULL) {
-        kube_drop(o, "metadata");
+    return false;
+}
+
+/* A view: the members of the new object belong to `from`. */
+static void see(json *o, const json *member) {
+    if (!cJSON_AddItemReferenceToObject(o, member->string, (json *)(uintptr_t)member)) {
+        die("out of memory");
+    }
+}
+
+static void see_metadata(json *o, const json *metadata) {
+    json *m = json_object();
+    for (const json *it = json_first(metadata); it != NULL; it = it->next) {
+        if (!is_system_field(it->string)) {
+            see(m, it);
+        }
+    }
+    if (json_first(m) != NULL) {
+        json_add_item(o, "metadata", m);
+    } else {
+        json_free(m);
+    }
+}
+
+/* What managers can own of it: a view, that the object has to outlive. */
+static json *ownable(const json *object, const struct kube_write *w) {
+    bool status_aside = w->r->has_status && !w->from_world;
+    json *o = json_object();
+    for (const json *it = json_first(object); it != NULL; it = it->next) {
+        bool is_status = str_eq(it->string, "status");
+        if (w->status_only ? !is_status : is_status && status_aside) {
+            continue;
+        }
+        if (str_eq(it->string, "metadata") && json_is_object(it)) {
+            see_metadata(o, it);
+        } else if (!str_eq(it->string, "apiVersion") && !str_eq(it->string, "kind")) {
+            see(o, it);
+        }
     }
     return o;
 }

@@ -246,9 +246,34 @@ static void only_missing(json *set, const json *value) {
     }
 }
 
+static void removed_members(const json *old, const json *now, json *set, struct arena *a) {
+    for (const json *it = json_first(old); it != NULL; it = it->next) {
+        const json *v = json_get(now, it->string);
+        if (v != NULL && json_equal(it, v)) {
+            continue;
+        }
+        json *below = json_object();
+        if (v != NULL && json_is_object(it) && json_is_object(v) && !kube_is_atomic_map(it->string)) {
+            removed_members(it, v, below, a);
+        } else {
+            leaves(it->string, it, below, a);
+            if (v != NULL) {
+                only_missing(below, v);
+            }
+        }
+        if (v == NULL || json_first(below) != NULL) {
+            json_add_item(set, prefixed("f:", it->string, a), below);
+        } else {
+            json_free(below);
+        }
+    }
+}
+
 json *kube_fields_removed(const json *old, const json *now) {
-    json *set = kube_fields_of(old);
-    only_missing(set, now);
+    struct arena *a = arena_new(0);
+    json *set = json_object();
+    removed_members(old, now, set, a);
+    arena_free(a);
     return set;
 }
 

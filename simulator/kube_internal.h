@@ -76,8 +76,10 @@ const char *kube_qualified(const struct kube_resource *r, struct arena *a);
 struct kube_version {
     unsigned refs;
     int64_t rv;
-    json *value;
+    json *value; /* never changed once it is stored */
+    char *text;  /* of the value, when it was asked for */
 };
+const char *kube_version_text(struct kube_version *v);
 void kube_ref(struct kube_version *v);
 void kube_unref(struct kube_version *v); /* NULL is fine */
 
@@ -198,8 +200,11 @@ json *kube_invalid_one(const struct kube_resource *r, const char *name, const ch
 void kube_cause(struct kube_causes *c, const char *field, const char *reason, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* 422 with the causes, or NULL when there are none; empties them either way. */
+void kube_causes_drop(struct kube_causes *c); /* they are not told */
 json *kube_causes_status(struct kube_causes *c, const struct kube_resource *r, const char *name);
 void kube_answer_status(struct sim_http_answer *out, json *status_take);
+void kube_answer_version(struct sim_kube *k, const struct kube_request *q, int status, struct kube_version *v,
+                         struct sim_http_answer *out);
 void kube_answer_json(struct sim_http_answer *out, int status, json *body_take);
 void kube_answer_text(struct sim_http_answer *out, int status, const char *text);
 
@@ -213,6 +218,7 @@ bool kube_selector_matches(const struct kube_selector *s, const json *object);
 void kube_get(struct sim_kube *k, struct kube_request *q, struct sim_http_answer *out);
 void kube_list(struct sim_kube *k, struct kube_request *q, struct sim_http_answer *out);
 /* The object as this resource and form shows it; the caller owns it. `whole`: kind and apiVersion stay. */
+bool kube_shows_whole(const struct kube_resource *r, enum kube_form form); /* as it is stored */
 json *kube_show(const struct sim_kube *k, const struct kube_resource *r, const json *object, enum kube_form form,
                 bool whole);
 json *kube_table(const struct sim_kube *k, const struct kube_request *q, const json *const *objects, size_t n);

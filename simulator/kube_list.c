@@ -17,6 +17,10 @@ static json *metadata_only(const json *object) {
     return o;
 }
 
+bool kube_shows_whole(const struct kube_resource *r, enum kube_form form) {
+    return form == KUBE_FULL && (r->store != KUBE_EVENTS || str_empty(r->group));
+}
+
 json *kube_show(const struct sim_kube *k, const struct kube_resource *r, const json *object, enum kube_form form,
                 bool whole) {
     (void)k;
@@ -65,8 +69,20 @@ static json *read_version(const struct kube_request *q, int64_t *rv) {
     return NULL;
 }
 
+void kube_answer_version(struct sim_kube *k, const struct kube_request *q, int status, struct kube_version *v,
+                         struct sim_http_answer *out) {
+    const json *one = v->value;
+    if (kube_shows_whole(q->r, q->form)) {
+        kube_answer_text(out, status, kube_version_text(v));
+        out->content_type = "application/json";
+        return;
+    }
+    kube_answer_json(out, status,
+                     q->form == KUBE_TABLE ? kube_table(k, q, &one, 1) : kube_show(k, q->r, one, q->form, true));
+}
+
 void kube_get(struct sim_kube *k, struct kube_request *q, struct sim_http_answer *out) {
-    const struct kube_version *v = kube_find(k, q->r->store, q->ns, q->name);
+    struct kube_version *v = kube_find(k, q->r->store, q->ns, q->name);
     int64_t rv = 0;
     json *refused = read_version(q, &rv);
     if (refused == NULL && rv > k->rv) {
@@ -83,9 +99,7 @@ void kube_get(struct sim_kube *k, struct kube_request *q, struct sim_http_answer
         return;
     }
     assert(v != NULL);
-    const json *one = v->value;
-    kube_answer_json(out, 200,
-                     q->form == KUBE_TABLE ? kube_table(k, q, &one, 1) : kube_show(k, q->r, one, q->form, true));
+    kube_answer_version(k, q, 200, v, out);
 }
 
 /* ---- pages ---- */
@@ -249,9 +263,13 @@ static void put_items(struct buf *b, const struct sim_kube *k, const struct kube
     bool whole = q->r->store == KUBE_BINDINGS;
     (void)buf_puts(b, "\"items\":[");
     for (size_t i = 0; i < shown; i++) {
+        (void)buf_puts(b, i > 0 ? "," : "");
+        if (whole && kube_shows_whole(q->r, q->form)) {
+            (void)buf_puts(b, kube_version_text(l->v[i]));
+            continue;
+        }
         json *o = kube_show(k, q->r, l->v[i]->value, q->form, whole);
         char *text = json_print(o);
-        (void)buf_puts(b, i > 0 ? "," : "");
         (void)buf_puts(b, text);
         free(text);
         json_free(o);

@@ -119,6 +119,14 @@ json *kube_causes_status(struct kube_causes *c, const struct kube_resource *r, c
     return s;
 }
 
+void kube_causes_drop(struct kube_causes *c) {
+    if (c->n > 0) {
+        json_free(c->list);
+        buf_done(&c->text);
+    }
+    *c = (struct kube_causes){0};
+}
+
 json *kube_invalid_one(const struct kube_resource *r, const char *name, const char *field, const char *reason,
                        const char *fmt, ...) {
     struct kube_causes c = {0};

@@ -15,14 +15,20 @@ void kube_ref(struct kube_version *v) {
 void kube_unref(struct kube_version *v) {
     if (v != NULL && --v->refs == 0) {
         json_free(v->value);
+        free(v->text);
         free(v);
     }
+}
+
+const char *kube_version_text(struct kube_version *v) {
+    v->text = v->text != NULL ? v->text : json_print(v->value);
+    return v->text;
 }
 
 /* ---- trees ---- */
 
 json *kube_member(json *o, const char *key) {
-    return cJSON_IsObject(o) ? cJSON_GetObjectItemCaseSensitive(o, key) : NULL;
+    return (json *)(uintptr_t)json_get(o, key);
 }
 
 json *kube_need_object(json *o, const char *key) {
@@ -31,8 +37,9 @@ json *kube_need_object(json *o, const char *key) {
 }
 
 void kube_drop(json *o, const char *key) {
-    if (json_is_object(o)) {
-        cJSON_DeleteItemFromObjectCaseSensitive(o, key);
+    json *there = kube_member(o, key);
+    if (there != NULL) {
+        json_free(cJSON_DetachItemViaPointer(o, there));
     }
 }
 
@@ -57,7 +64,7 @@ void kube_copy_member(json *to, const json *from, const char *key) {
     const json *there = json_get(from, key);
     if (there == NULL) {
         kube_drop(to, key);
-    } else {
+    } else if (!json_equal(json_get(to, key), there)) {
         json_add_item(to, key, json_dup(there));
     }
 }
@@ -69,11 +76,12 @@ void kube_now(const struct sim_kube *k, char out[TIMEFMT_MAX]) {
 /* ---- objects ---- */
 
 static const char *key_for(char key[KUBE_KEY_MAX], const char *ns, const char *name) {
-    if (str_empty(ns)) {
-        (void)str_copy(key, KUBE_KEY_MAX, str_or(name, ""));
-    } else {
-        (void)snprintf(key, KUBE_KEY_MAX, "%s/%s", ns, str_or(name, ""));
+    size_t n = str_empty(ns) ? 0 : strnlen(ns, KUBE_KEY_MAX - 2);
+    if (n > 0) {
+        memcpy(key, ns, n);
+        key[n++] = '/';
     }
+    (void)str_copy(key + n, KUBE_KEY_MAX - n, str_or(name, ""));
     return key;
 }
 
@@ -90,12 +98,15 @@ bool kube_is_full(const struct sim_kube *k) {
     return k->nobjects >= SIM_KUBE_OBJECTS_MAX;
 }
 
+struct keyed {
+    const char *key;
+    struct kube_version *v;
+};
+
 static int by_key(const void *x, const void *y) {
-    const json *a = (*(struct kube_version *const *)x)->value;
-    const json *b = (*(struct kube_version *const *)y)->value;
-    char ka[KUBE_KEY_MAX];
-    char kb[KUBE_KEY_MAX];
-    return strcmp(kube_key_of(a, ka), kube_key_of(b, kb));
+    const struct keyed *a = x;
+    const struct keyed *b = y;
+    return strcmp(a->key, b->key);
 }
 
 static bool in_namespace(const struct kube_version *v, const char *ns) {
@@ -104,17 +115,19 @@ static bool in_namespace(const struct kube_version *v, const char *ns) {
 
 static struct kube_versions of_map(const struct strmap *m, const char *ns, struct arena *a) {
     struct kube_versions l = {ARENA_ARRAY(a, strmap_count(m) + 1, struct kube_version *), 0};
+    struct keyed *found = ARENA_ARRAY(a, strmap_count(m) + 1, struct keyed);
     const char *key;
     void *value;
     for (size_t it = 0; strmap_next(m, &it, &key, &value);) {
         struct kube_version *v = value;
         if (in_namespace(v, ns)) {
-            kube_ref(v);
-            l.v[l.n++] = v;
+            found[l.n++] = (struct keyed){key, v};
         }
     }
-    if (l.n > 1) {
-        qsort(l.v, l.n, sizeof(struct kube_version *), by_key);
+    qsort(found, l.n, sizeof *found, by_key);
+    for (size_t i = 0; i < l.n; i++) {
+        kube_ref(found[i].v);
+        l.v[i] = found[i].v;
     }
     return l;
 }

@@ -93,13 +93,21 @@ void kube_watches_free(struct sim_kube *k) {
 
 /* ---- what is said ---- */
 
+static void say_text(struct kube_watcher *w, const char *type, const char *object) {
+    struct buf line;
+    buf_init(&line, KUBE_ANSWER_MAX);
+    if (!buf_puts(&line, "{\"type\":\"") || !buf_puts(&line, type) || !buf_puts(&line, "\",\"object\":") ||
+        !buf_puts(&line, object) || !buf_putc(&line, '}')) {
+        die("an object of more than %zu bytes", KUBE_ANSWER_MAX);
+    }
+    w->sink.on_line(w->sink.arg, buf_str(&line), line.n);
+    buf_done(&line);
+}
+
 static void say(struct kube_watcher *w, const char *type, json *object_take) {
-    json *line = json_object();
-    json_add_str(line, "type", type);
-    json_add_item(line, "object", object_take);
-    char *text = json_print(line);
-    json_free(line);
-    w->sink.on_line(w->sink.arg, text, strlen(text));
+    char *text = json_print(object_take);
+    json_free(object_take);
+    say_text(w, type, text);
     free(text);
 }
 
@@ -108,6 +116,15 @@ static void say_object(struct kube_watcher *w, const char *type, const json *obj
                                           : kube_show(w->k, w->q.r, object, w->q.form, true);
     w->said = kube_version_of(object);
     say(w, type, shown);
+}
+
+static void say_version(struct kube_watcher *w, const char *type, struct kube_version *v) {
+    if (!kube_shows_whole(w->q.r, w->q.form)) {
+        say_object(w, type, v->value);
+        return;
+    }
+    w->said = kube_version_of(v->value);
+    say_text(w, type, kube_version_text(v));
 }
 
 static void say_bookmark(struct kube_watcher *w, bool initial_end) {
@@ -133,7 +150,7 @@ static void say_event(struct kube_watcher *w, const struct kube_event *e) {
     bool now = e->change != KUBE_DELETED && kube_selector_matches(w->selector, e->now->value);
     bool before = e->old != NULL && kube_selector_matches(w->selector, e->old->value);
     if (now) {
-        say_object(w, before ? "MODIFIED" : "ADDED", e->now->value);
+        say_version(w, before ? "MODIFIED" : "ADDED", e->now);
         return;
     }
     if (!before) {
@@ -153,7 +170,7 @@ static void say_initial(struct kube_watcher *w) {
     w->next_event = w->k->next_event;
     for (size_t i = 0; i < all.n && !w->closed; i++) {
         if (kube_selector_matches(w->selector, all.v[i]->value)) {
-            say_object(w, "ADDED", all.v[i]->value);
+            say_version(w, "ADDED", all.v[i]);
         }
     }
     w->said = rv;

@@ -447,19 +447,23 @@ static void keep_system_metadata(const struct kube_write *w, const json *live, j
     }
 }
 
+static bool is_beside_spec(const char *member) {
+    return str_eq(member, "metadata") || str_eq(member, "status") || str_eq(member, "kind") ||
+           str_eq(member, "apiVersion");
+}
+
+static bool has_spec_of(const json *a, const json *b) {
+    for (const json *it = json_first(b); it != NULL; it = it->next) {
+        if (!is_beside_spec(it->string) && !json_equal(json_get(a, it->string), it)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Everything but metadata and status is the same. */
 static bool same_spec(const json *a, const json *b) {
-    json *x = json_dup(a);
-    json *y = json_dup(b);
-    static const char *const aside[] = {"metadata", "status", "kind", "apiVersion"};
-    for (size_t i = 0; i < sizeof aside / sizeof aside[0]; i++) {
-        kube_drop(x, aside[i]);
-        kube_drop(y, aside[i]);
-    }
-    bool same = json_equal(x, y);
-    json_free(x);
-    json_free(y);
-    return same;
+    return has_spec_of(a, b) && has_spec_of(b, a);
 }
 
 static json *prepare_changed(const struct kube_write *w, const json *live, json *object) {

@@ -143,22 +143,31 @@ static bool is_broken(const struct sim_world *w, const json *pod) {
     return instance && strtol(instance + strlen("i-"), NULL, 16) == w->broken_node;
 }
 
+/* Never less than was asked for before: IAM may change its mind later than a pod starts. */
+static void look_until(struct sim_world *w, int64_t ms) {
+    int64_t until = world_boot_ms(w) + ms;
+    if (until > w->look_until_ms)
+        w->look_until_ms = until;
+}
+
 static void look_at(struct sim_world *w, const char *name) {
     const json *stored = sim_kube_get(w->kube, "pods", "kube-system", name);
     if (!stored || json_str(stored, "metadata.deletionTimestamp"))
         return;
-    json *pod = json_dup(stored); /* writes follow */
-    bool started = str_eq(json_str(pod, "status.phase"), "Running"), ready = is_ready(pod);
-    if (started || age_ms(w, pod) >= w->o.pod_start_ms) {
-        bool permitted = sim_world_pod_permitted(w, pod);
-        bool works = permitted && !is_broken(w, pod);
-        if (!started || works != ready)
-            set_ready(w, pod, works);
-        if (!permitted)
-            complain(w, pod);
-    } else {
-        w->look_until_ms = world_boot_ms(w) + LOOK_MS;
+    bool started = str_eq(json_str(stored, "status.phase"), "Running"), ready = is_ready(stored);
+    if (!started && age_ms(w, stored) < w->o.pod_start_ms) {
+        look_until(w, LOOK_MS);
+        return;
     }
+    bool permitted = sim_world_pod_permitted(w, stored);
+    bool works = permitted && !is_broken(w, stored);
+    if (permitted && started && works == ready)
+        return;
+    json *pod = json_dup(stored); /* writes follow */
+    if (!started || works != ready)
+        set_ready(w, pod, works);
+    if (!permitted)
+        complain(w, pod);
     json_free(pod);
 }
 
@@ -175,9 +184,7 @@ static void on_look(void *arg) {
 }
 
 static void look_for(struct sim_world *w, int64_t ms) {
-    int64_t until = world_boot_ms(w) + ms;
-    if (until > w->look_until_ms)
-        w->look_until_ms = until;
+    look_until(w, ms);
     if (!w->node_timer)
         w->node_timer = world_after(w, w->o.pod_start_ms < LOOK_MS ? w->o.pod_start_ms : LOOK_MS, on_look, w);
 }

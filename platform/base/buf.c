@@ -6,7 +6,7 @@
 
 #include "platform/base/error.h"
 
-#define BUF_FIRST_CAP ((size_t)64)
+#define BUF_FIRST_CAP ((size_t)256)
 
 void buf_init(struct buf *b, size_t max_bytes) {
     memset(b, 0, sizeof *b);
@@ -36,16 +36,12 @@ void buf_reset(struct buf *b) {
     }
 }
 
-/* Makes room for n more bytes and the NUL; false, and overflow set, beyond the maximum. */
-static bool reserve(struct buf *b, size_t n) {
+static bool grow(struct buf *b, size_t n) {
     if (b->overflow || n > b->max || b->n > b->max - n) {
         b->overflow = true;
         return false;
     }
     size_t need = b->n + n + 1;
-    if (need <= b->cap) {
-        return true;
-    }
     size_t cap = b->cap != 0 ? b->cap : BUF_FIRST_CAP;
     while (cap < need) {
         cap *= 2;
@@ -67,6 +63,11 @@ static bool reserve(struct buf *b, size_t n) {
     b->p = p;
     b->cap = cap;
     return true;
+}
+
+/* Makes room for n more bytes and the NUL; false, and overflow set, beyond the maximum. */
+static inline bool reserve(struct buf *b, size_t n) {
+    return (n < b->cap - b->n && !b->overflow) || grow(b, n);
 }
 
 char *buf_take(struct buf *b) {
@@ -105,7 +106,12 @@ bool buf_puts(struct buf *b, const char *s) {
 }
 
 bool buf_putc(struct buf *b, char c) {
-    return buf_append(b, &c, 1);
+    if (!reserve(b, 1)) {
+        return false;
+    }
+    b->p[b->n++] = c;
+    b->p[b->n] = '\0';
+    return true;
 }
 
 bool buf_printf(struct buf *b, const char *fmt, ...) {

@@ -10,15 +10,23 @@ void json_free(json *j) {
 }
 
 const json *json_get(const json *j, const char *key) {
-    return cJSON_IsObject(j) ? cJSON_GetObjectItemCaseSensitive(j, key) : NULL;
-}
-
-static const json *get_n(const json *j, const char *key, size_t n) {
-    if (!cJSON_IsObject(j)) {
+    if (j == NULL || key == NULL || (j->type & 0xff) != cJSON_Object) {
         return NULL;
     }
     for (const json *it = j->child; it != NULL; it = it->next) {
-        if (strncmp(it->string, key, n) == 0 && it->string[n] == '\0') {
+        if (it->string[0] == key[0] && strcmp(it->string, key) == 0) {
+            return it;
+        }
+    }
+    return NULL;
+}
+
+static const json *get_n(const json *j, const char *key, size_t n) {
+    if ((j->type & 0xff) != cJSON_Object) {
+        return NULL;
+    }
+    for (const json *it = j->child; it != NULL; it = it->next) {
+        if (it->string[0] == key[0] && strncmp(it->string, key, n) == 0 && it->string[n] == '\0') {
             return it;
         }
     }
@@ -27,7 +35,7 @@ static const json *get_n(const json *j, const char *key, size_t n) {
 
 const json *json_path(const json *j, const char *path) {
     while (j != NULL) {
-        size_t n = strcspn(path, ".");
+        size_t n = (size_t)(strchrnul(path, '.') - path);
         j = get_n(j, path, n);
         if (path[n] == '\0') {
             return j;

@@ -1,5 +1,5 @@
 /*
- * json.h - JSON behind cJSON, strict.
+ * json.h - JSON: strict text, cJSON's trees.
  *
  * Model: json_parse accepts exactly one RFC 8259 document in valid UTF-8 that fills its whole input. What cJSON would
  * let through is refused: trailing bytes, duplicate keys, "\u0000" and raw NUL, raw control bytes in strings,

@@ -1,4 +1,4 @@
-/* json_text.c - JSON as text: strict parsing, printing, canonical form. */
+/* json_text.c - JSON as text: compact and canonical, and whether two trees say the same. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,12 +6,8 @@
 
 #include "platform/base/buf.h"
 #include "platform/base/json.h"
-#include "platform/base/json_scan.h"
 
 #define EQUAL_BY_SEARCH_MAX 64 /* members; above, both are sorted */
-
-/* Objects with fewer keys are compared pair by pair; larger ones are sorted, so that hostile input costs n log n. */
-#define PAIRWISE_MAX 8
 
 static int compare_items(const void *a, const void *b) {
     const json *const *x = a;
@@ -35,114 +31,162 @@ static const json **sorted_members(const json *object, size_t *n_out) {
     return v;
 }
 
-static const char *duplicate_pairwise(const json *object) {
-    for (const json *a = object->child; a != NULL; a = a->next) {
-        for (const json *b = a->next; b != NULL; b = b->next) {
-            if (strcmp(a->string, b->string) == 0) {
-                return a->string;
-            }
-        }
-    }
-    return NULL;
-}
-
-/* A key that the object has twice, or NULL. */
-static const char *duplicate_key(const json *object) {
-    const char *found = NULL;
-    size_t n = 0;
-
-    for (const json *it = object->child; it != NULL && n <= PAIRWISE_MAX; it = it->next) {
-        n++;
-    }
-    if (n <= PAIRWISE_MAX) {
-        return duplicate_pairwise(object);
-    }
-    const json **v = sorted_members(object, &n);
-    for (size_t i = 1; i < n && found == NULL; i++) {
-        if (strcmp(v[i - 1]->string, v[i]->string) == 0) {
-            found = v[i]->string;
-        }
-    }
-    free(v);
-    return found;
-}
-
-struct settling {
-    const char *text;
-    const struct json_scan *scan;
-    size_t number;    /* of the next number in document order */
-    size_t next_long; /* first of scan->longs not yet placed */
-    struct error *err;
+struct writer {
+    struct buf text;
+    bool sorted; /* the canonical form */
 };
 
-static bool settle_number(json *node, struct settling *s) {
-    size_t ordinal = s->number++;
-
-    if (s->next_long < s->scan->nlongs && s->scan->longs[s->next_long].ordinal == ordinal) {
-        const struct json_long_number *exact = &s->scan->longs[s->next_long++];
-        char *text = cJSON_malloc(exact->len + 1);
-        if (text == NULL) {
-            die("out of memory: JSON");
-        }
-        memcpy(text, s->text + exact->offset, exact->len);
-        text[exact->len] = '\0';
-        node->type = cJSON_Raw;
-        node->valuestring = text;
-        return true;
-    }
-    if (!isfinite(node->valuedouble)) {
-        return error_set(s->err, ERR_PARSE, "JSON: a number is out of range");
-    }
-    return true;
+static bool is_plain(char c) {
+    return (unsigned char)c >= 0x20 && c != '"' && c != '\\';
 }
 
-/* Gives long numbers their text and refuses duplicate keys. Recursion ends at JSON_DEPTH_MAX: the scan has seen to it.
- */
-static bool settle(json *node, struct settling *s) {
-    if (cJSON_IsNumber(node)) {
-        return settle_number(node, s);
-    }
-    if (cJSON_IsObject(node)) {
-        const char *twice = duplicate_key(node);
-        if (twice != NULL) {
-            return error_set(s->err, ERR_PARSE, "JSON: key \"%.64s\" occurs twice in an object", twice);
-        }
-    }
-    for (json *it = node->child; it != NULL; it = it->next) {
-        if (!settle(it, s)) {
-            return false;
-        }
-    }
-    return true;
+/* Of what has a name of its own in JSON; the canonical form numbers all control bytes. */
+static char escape_name(char c) {
+    static const char bytes[] = "\b\f\n\r\t";
+    static const char names[] = "bfnrt";
+    const char *at = strchr(bytes, c);
+    return at != NULL ? names[at - bytes] : '\0';
 }
 
-json *json_parse(const char *text, size_t len, struct error *err) {
-    struct json_scan scan;
-    const char *end = NULL;
-
-    if (!json_scan(text, len, &scan, err)) {
-        return NULL;
-    }
-    json *root = cJSON_ParseWithLengthOpts(text, len, &end, 0);
-    if (root == NULL) {
-        (void)error_set(err, ERR_PARSE, "JSON: refused at byte %zu", end != NULL ? (size_t)(end - text) : 0);
+static void write_escape(struct writer *w, char c) {
+    char name = c == '"' || c == '\\' ? c : w->sorted ? '\0' : escape_name(c);
+    if (name != '\0') {
+        char two[2] = {'\\', name};
+        (void)buf_append(&w->text, two, sizeof two);
     } else {
-        struct settling s = {.text = text, .scan = &scan, .err = err};
-        if (!settle(root, &s)) {
-            cJSON_Delete(root);
-            root = NULL;
+        (void)buf_printf(&w->text, "\\u%04x", (unsigned)(unsigned char)c);
+    }
+}
+
+static void write_string(struct writer *w, const char *s) {
+    (void)buf_putc(&w->text, '"');
+    while (*s != '\0') {
+        size_t plain = 0;
+        while (is_plain(s[plain])) {
+            plain++;
+        }
+        (void)buf_append(&w->text, s, plain);
+        s += plain;
+        if (*s != '\0') {
+            write_escape(w, *s++);
         }
     }
-    json_scan_done(&scan);
-    return root;
+    (void)buf_putc(&w->text, '"');
+}
+
+static void write_integer(struct buf *b, int64_t v) {
+    char text[24];
+    size_t at = sizeof text;
+    uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    do {
+        text[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (v < 0) {
+        text[--at] = '-';
+    }
+    (void)buf_append(b, text + at, sizeof text - at);
+}
+
+/* Fifteen digits where they are the number, seventeen otherwise; no JSON number is infinite. */
+static void write_number(struct writer *w, double v) {
+    char text[32];
+    if (v > -1e15 && v < 1e15 && v == (double)(int64_t)v) {
+        write_integer(&w->text, (int64_t)v);
+        return;
+    }
+    (void)snprintf(text, sizeof text, "%.15g", v);
+    if (!w->sorted && strtod(text, NULL) != v) {
+        (void)snprintf(text, sizeof text, "%.17g", v);
+    }
+    (void)buf_puts(&w->text, isfinite(v) ? text : "null");
+}
+
+static void write_value(struct writer *w, const json *j);
+
+static void write_member(struct writer *w, const json *member, bool first) {
+    if (!first) {
+        (void)buf_putc(&w->text, ',');
+    }
+    write_string(w, member->string);
+    (void)buf_putc(&w->text, ':');
+    write_value(w, member);
+}
+
+static void write_sorted_members(struct writer *w, const json *j) {
+    size_t n = 0;
+    const json **v = sorted_members(j, &n);
+    for (size_t i = 0; i < n; i++) {
+        write_member(w, v[i], i == 0);
+    }
+    free(v);
+}
+
+static void write_object(struct writer *w, const json *j) {
+    (void)buf_putc(&w->text, '{');
+    if (w->sorted) {
+        write_sorted_members(w, j);
+    } else {
+        for (const json *it = j->child; it != NULL; it = it->next) {
+            write_member(w, it, it == j->child);
+        }
+    }
+    (void)buf_putc(&w->text, '}');
+}
+
+static void write_array(struct writer *w, const json *j) {
+    (void)buf_putc(&w->text, '[');
+    for (const json *it = j->child; it != NULL; it = it->next) {
+        if (it != j->child) {
+            (void)buf_putc(&w->text, ',');
+        }
+        write_value(w, it);
+    }
+    (void)buf_putc(&w->text, ']');
+}
+
+static void write_value(struct writer *w, const json *j) {
+    switch (j->type & 0xff) {
+    case cJSON_Object:
+        write_object(w, j);
+        break;
+    case cJSON_Array:
+        write_array(w, j);
+        break;
+    case cJSON_String:
+        write_string(w, j->valuestring);
+        break;
+    case cJSON_Number:
+        write_number(w, j->valuedouble);
+        break;
+    case cJSON_Raw:
+        (void)buf_puts(&w->text, j->valuestring);
+        break;
+    default:
+        (void)buf_puts(&w->text, cJSON_IsTrue(j) ? "true" : cJSON_IsFalse(j) ? "false" : "null");
+        break;
+    }
+}
+
+/* Escapes make a text at most six times longer; what was parsed under JSON_TEXT_MAX always fits. */
+static void write_tree(struct writer *w, const json *j, bool sorted) {
+    w->sorted = sorted;
+    buf_init(&w->text, JSON_TEXT_MAX * 6);
+    if (j != NULL) {
+        write_value(w, j);
+    }
+    if (w->text.overflow) {
+        die("a JSON tree is too large for its text");
+    }
 }
 
 char *json_print(const json *j) {
-    char *text = j != NULL ? cJSON_PrintUnformatted(j) : strdup("null");
-    if (text == NULL) {
-        die("out of memory: JSON text");
+    struct writer w;
+    write_tree(&w, j, false);
+    if (j == NULL) {
+        (void)buf_puts(&w.text, "null");
     }
-    return text;
+    return buf_take(&w.text);
 }
 
 char *json_print_arena(const json *j, struct arena *a) {
@@ -152,111 +196,24 @@ char *json_print_arena(const json *j, struct arena *a) {
     return copy;
 }
 
-static void canonical_string(struct buf *b, const char *s) {
-    (void)buf_putc(b, '"');
-    while (*s != '\0') {
-        size_t plain = 0;
-        while ((unsigned char)s[plain] >= 0x20 && s[plain] != '"' && s[plain] != '\\') {
-            plain++;
-        }
-        (void)buf_append(b, s, plain);
-        s += plain;
-        if (*s == '"' || *s == '\\') {
-            (void)buf_putc(b, '\\');
-            (void)buf_putc(b, *s++);
-        } else if (*s != '\0') {
-            (void)buf_printf(b, "\\u%04x", (unsigned)(unsigned char)*s++);
-        }
-    }
-    (void)buf_putc(b, '"');
-}
-
-static void canonical_number(struct buf *b, double v) {
-    if (v > -1e15 && v < 1e15 && v == (double)(int64_t)v) {
-        (void)buf_printf(b, "%lld", (long long)v);
-    } else {
-        (void)buf_printf(b, "%.15g", v);
-    }
-}
-
-static void canonical_value(struct buf *b, const json *j);
-
-static void canonical_object(struct buf *b, const json *j) {
-    size_t n = 0;
-    const json **v = sorted_members(j, &n);
-
-    (void)buf_putc(b, '{');
-    for (size_t i = 0; i < n; i++) {
-        (void)buf_puts(b, i > 0 ? "," : "");
-        canonical_string(b, v[i]->string);
-        (void)buf_putc(b, ':');
-        canonical_value(b, v[i]);
-    }
-    (void)buf_putc(b, '}');
-    free(v);
-}
-
-static void canonical_array(struct buf *b, const json *j) {
-    (void)buf_putc(b, '[');
-    for (const json *it = j->child; it != NULL; it = it->next) {
-        (void)buf_puts(b, it != j->child ? "," : "");
-        canonical_value(b, it);
-    }
-    (void)buf_putc(b, ']');
-}
-
-static void canonical_value(struct buf *b, const json *j) {
-    switch (j->type & 0xff) {
-    case cJSON_Object:
-        canonical_object(b, j);
-        break;
-    case cJSON_Array:
-        canonical_array(b, j);
-        break;
-    case cJSON_String:
-        canonical_string(b, j->valuestring);
-        break;
-    case cJSON_Number:
-        canonical_number(b, j->valuedouble);
-        break;
-    case cJSON_Raw:
-        (void)buf_puts(b, j->valuestring);
-        break;
-    default:
-        (void)buf_puts(b, cJSON_IsTrue(j) ? "true" : cJSON_IsFalse(j) ? "false" : "null");
-        break;
-    }
-}
-
-/* Escapes make a text at most six times longer; what was parsed under JSON_TEXT_MAX always fits. */
-static void canonical(struct buf *b, const json *j) {
-    buf_init(b, JSON_TEXT_MAX * 6);
-    if (j != NULL) {
-        canonical_value(b, j);
-    }
-    if (b->overflow) {
-        die("a JSON tree is too large for its canonical text");
-    }
-}
-
 char *json_canonical(const json *j, struct arena *a) {
-    struct buf b;
+    struct writer w;
 
-    canonical(&b, j);
-    char *text = arena_strndup(a, buf_str(&b), b.n);
-    buf_done(&b);
+    write_tree(&w, j, true);
+    char *text = arena_strndup(a, buf_str(&w.text), w.text.n);
+    buf_done(&w.text);
     return text;
 }
 
 static bool texts_equal(const json *a, const json *b) {
-    struct buf x;
-    struct buf y;
+    struct writer x;
+    struct writer y;
 
-    canonical(&x, a);
-    canonical(&y, b);
-    bool equal = x.n == y.n && memcmp(buf_str(&x), buf_str(&y), x.n) == 0;
-    buf_done(&x);
-    buf_done(&y);
+    write_tree(&x, a, true);
+    write_tree(&y, b, true);
+    bool equal = x.text.n == y.text.n && memcmp(buf_str(&x.text), buf_str(&y.text), x.text.n) == 0;
+    buf_done(&x.text);
+    buf_done(&y.text);
     return equal;
 }
 
@@ -308,6 +265,10 @@ bool json_equal(const json *a, const json *b) {
     }
     if (cJSON_IsString(a) && cJSON_IsString(b)) {
         return strcmp(a->valuestring, b->valuestring) == 0;
+    }
+    if (cJSON_IsNumber(a) && cJSON_IsNumber(b) && a->valueint == b->valueint && a->valuedouble == a->valueint &&
+        b->valuedouble == b->valueint) {
+        return true;
     }
     return texts_equal(a, b); /* a number may be one by value or by its text */
 }

@@ -54,10 +54,27 @@ static struct civil civil_from_ms(int64_t ms) {
     return c;
 }
 
+static char *put_digits(char *out, unsigned v, int n) {
+    for (int i = n - 1; i >= 0; i--, v /= 10) {
+        out[i] = (char)('0' + v % 10);
+    }
+    return out + n;
+}
+
+/* Without printf: a status has dozens of times, and is made in every pass. */
 void timefmt_rfc3339(int64_t ms, char out[TIMEFMT_MAX]) {
     struct civil c = civil_from_ms(ms);
-    (void)snprintf(out, TIMEFMT_MAX, "%04d-%02u-%02uT%02u:%02u:%02uZ", (int)c.year, c.month, c.day, c.hour, c.minute,
-                   c.second);
+    const struct {
+        unsigned value;
+        int digits;
+        char after;
+    } parts[] = {{(unsigned)c.year, 4, '-'}, {c.month, 2, '-'},  {c.day, 2, 'T'},
+                 {c.hour, 2, ':'},           {c.minute, 2, ':'}, {c.second, 2, 'Z'}};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        out = put_digits(out, parts[i].value, parts[i].digits);
+        *out++ = parts[i].after;
+    }
+    *out = '\0';
 }
 
 void timefmt_micro(int64_t us, char out[TIMEFMT_MAX]) {

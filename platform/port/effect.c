@@ -103,7 +103,9 @@ const char *effect_arg(const struct effect *e, const char *name) {
 char *effect_describe(const struct effect *e, struct arena *a) {
     struct buf b;
     buf_init(&b, KEY_MAX);
-    buf_printf(&b, "%s:%s", effect_service_name(effect_service(e->kind)), effect_operation(e->kind));
+    buf_puts(&b, effect_service_name(effect_service(e->kind)));
+    buf_putc(&b, ':');
+    buf_puts(&b, effect_operation(e->kind));
     for (size_t i = 0; i < e->nargs; i++) {
         const char *v = e->args[i].value;
         bool cut = strlen(v) > DESCRIBED_VALUE_MAX;
@@ -124,6 +126,11 @@ static int by_name(const void *x, const void *y) {
  * What separates arguments is escaped within them: no value may pass for another call's arguments. Printable text stays
  * as it is, '%' too: names and ARNs are looked for in keys.
  */
+static void put_escaped(struct buf *b, char c) {
+    buf_putc(b, '\x01');
+    buf_putc(b, (char)(c + '@'));
+}
+
 static void put_value(struct buf *b, const char *text) {
     while (*text) {
         size_t plain = 0;
@@ -132,7 +139,7 @@ static void put_value(struct buf *b, const char *text) {
         buf_append(b, text, plain);
         text += plain;
         if (*text)
-            buf_printf(b, "\x01%c", *text++ + '@');
+            put_escaped(b, *text++);
     }
 }
 
@@ -150,8 +157,10 @@ char *effect_key(const struct effect *e, struct arena *a) {
         buf_putc(&b, '=');
         put_value(&b, sorted[i].value);
     }
-    if (e->body)
-        buf_printf(&b, "\n%s", e->body);
+    if (e->body) {
+        buf_putc(&b, '\n');
+        buf_puts(&b, e->body);
+    }
     char *text = arena_strdup(a, buf_str(&b));
     buf_done(&b);
     return text;

@@ -281,6 +281,8 @@ static void happens(struct net_fault *f) {
         f->kind == NET_PAUSE || f->kind == NET_FORBIDDEN || f->kind == NET_SLOW_WATCH || is_of_the_disk(f->kind);
     f->hit = true;
     f->over_ms = virtual_now_ms() + (lasts ? (int64_t)f->by * 1000 : 0);
+    if (f->kind == NET_EMPTY_LIST)
+        f->over_ms += NET_DIVERGENCE_MS;
 }
 
 /* --- streams --- */

@@ -26,7 +26,7 @@
  *   WATCH_CUT     the connection breaks, the event is lost;   WATCH_GONE   ERROR 410 comes instead
  *   at another call
  *   READ_LOST, READ_DENIED, READ_UNAVAILABLE   as at a write
- *   EMPTY_LIST    the list has no items
+ *   EMPTY_LIST    the list has no items; an informer that got it may believe it for NET_DIVERGENCE_MS (L5), so long it lasts
  *   STALE_READ    IAM answers as before its last write, up to a minute after it
  *
  * Ownership: process-wide; between begin and end all clients of http.h are on this network. net_begin starts anew, operators
@@ -45,6 +45,7 @@
 
 #define NET_FAULTS_MAX 8
 #define NET_CALLS_MAX 4096
+#define NET_DIVERGENCE_MS (11 * 60 * 1000)
 #define NET_KUBE "https://kube.sim"
 #define NET_AWS "https://aws.sim"
 

@@ -294,11 +294,11 @@ static const char *sa_json(struct sim *s, struct arena *a) {
     return arena_printf(
         a,
         "{\"metadata\":{\"name\":\"aws-node\",\"namespace\":\"kube-system\",\"uid\":\"sa-uid\",\"resourceVersion\":"
-        "\"5\"%s,"
+        "\"%d\"%s,"
         "\"managedFields\":[{\"manager\":\"%s\",\"operation\":\"Apply\",\"time\":\"%s\",\"fieldsType\":\"FieldsV1\","
         "\"fieldsV1\":{"
         "\"f:metadata\":{\"f:annotations\":{\"f:eks.amazonaws.com/role-arn\":{}}}}}]}}",
-        annotations, s->sa_manager, set);
+        s->sa_rv, annotations, s->sa_manager, set);
 }
 
 static const char *ds_json(struct sim *s, struct arena *a) {
@@ -570,6 +570,12 @@ static json *answer_iam_read(struct sim *s, struct arena *a, const struct effect
     }
 }
 
+static json *get_workload(struct sim *s, struct arena *a, const struct effect *e, struct error *err) {
+    if (str_eq(effect_arg(e, "resource"), "serviceaccounts"))
+        return s->sa_exists ? parse(sa_json(s, a)) : not_found(err, "serviceaccount");
+    return s->ds_exists ? parse(ds_json(s, a)) : not_found(err, "daemonset");
+}
+
 static json *answer_read(struct sim *s, struct arena *a, const struct effect *e, struct error *err) {
     switch ((int)e->kind) {
     case EFFECT_STS_GET_CALLER_IDENTITY:
@@ -589,6 +595,8 @@ static json *answer_read(struct sim *s, struct arena *a, const struct effect *e,
         return prove(s, e, err);
     case EFFECT_K8S_POD_DRY_RUN:
         return dry_run(s, a);
+    case EFFECT_K8S_GET:
+        return get_workload(s, a, e, err);
     case EFFECT_K8S_LIST:
         if (str_eq(effect_arg(e, "resource"), "pods"))
             return list_pods(s, a);
@@ -632,6 +640,7 @@ static void apply_service_account(struct sim *s, const json *body) {
     if (!str_eq(s->sa_role, str_or(role, "")))
         s->sa_set_ms = wall(s);
     snprintf(s->sa_role, sizeof s->sa_role, "%s", str_or(role, ""));
+    s->sa_rv++;
     s->sa_sts =
         json_key_str(json_path(body, "metadata.annotations"), "eks.amazonaws.com/sts-regional-endpoints") != NULL;
     snprintf(s->sa_manager, sizeof s->sa_manager, "cni-iam");
@@ -654,6 +663,7 @@ static void patch_object(struct sim *s, const struct effect *e, const json *ops)
             last = last ? last : op;
     if (str_eq(effect_arg(e, "resource"), "serviceaccounts")) {
         s->sa_role[0] = '\0';
+        s->sa_rv++;
         return;
     }
     json *object = parse(s->binding_json);
@@ -825,12 +835,12 @@ static struct pod_view *decode_pod(struct arena *a, const struct sim_pod *p) {
 static void frame_objects(struct sim *s, struct frame *f) {
     struct error err;
     json *j;
-    if (s->sa_exists) {
+    if (s->sa_exists && !s->informers_know_nothing) {
         j = parse(sa_json(s, f->a));
         f->sa = service_account_decode(j, &err);
         json_free(j);
     }
-    if (s->ds_exists) {
+    if (s->ds_exists && !s->informers_know_nothing) {
         j = parse(ds_json(s, f->a));
         f->ds = daemon_set_decode(j, &err);
         json_free(j);

@@ -72,6 +72,7 @@ struct sim {
     char sa_role[128], sa_manager[64];
     int64_t sa_set_ms; /* by the API server's clock */
     bool sa_sts;
+    int sa_rv;
     char ds_key[32];
     int64_t ds_generation;
     bool on_delete;
@@ -126,11 +127,12 @@ struct sim {
     int64_t proven_since_ms, started_ms, probed_ms[SIM_ROLES_MAX];
     int64_t read_ms[EFFECT_KIND_COUNT], listed_pods_ms, listed_nodes_ms;
     bool foreign_declared;
-    bool policy_used_elsewhere; /* the customer policy is attached to a role of others */
-    bool profile_is_empty;      /* the second node's instance profile has no role */
-    int unknown_node;           /* n: node n-1 has no providerID */
-    int64_t webhook_down_ms;    /* since when it does not inject; 0: it does */
-    bool informers_sleep;       /* the operator sees the pods as they were */
+    bool policy_used_elsewhere;  /* the customer policy is attached to a role of others */
+    bool profile_is_empty;       /* the second node's instance profile has no role */
+    int unknown_node;            /* n: node n-1 has no providerID */
+    int64_t webhook_down_ms;     /* since when it does not inject; 0: it does */
+    bool informers_know_nothing; /* of ServiceAccount and DaemonSet */
+    bool informers_sleep;        /* the operator sees the pods as they were */
     struct sim_pod seen[SIM_PODS_MAX];
 };
 

@@ -457,6 +457,32 @@ static void test_the_guard_gives_back_even_when_the_status_is_refused(void **sta
     assert_int_equal(ports_open(&ports), 0);
 }
 
+/* Pods that have nothing but their own role wait for no sentence about it. */
+static void test_a_repair_goes_on_when_the_status_is_refused_and_a_policy_is_off(void **state) {
+    (void)state;
+    set_binding("Enforce", "10",
+                "{\"nodeRoles\":[{\"arn\":\"" ROLE "\",\"detached\":[\"arn:aws:iam::aws:policy/p\"]}]}");
+    core.message = "refused";
+    plan(create_role(), true);
+    add();
+    refuse(ERR_UNAVAILABLE); /* passes */
+    assert_int_equal(ports_open(&ports), 0);
+    ports_advance(&ports, 500);
+    refuse(ERR_FORBIDDEN);
+    expect_next(EFFECT_IAM_CREATE_ROLE);
+    accept();
+    turn();
+    plan(effect_new(ports.arena, EFFECT_K8S_APPLY, "resource", "daemonsets", NULL), false); /* repairs nothing */
+    refuse(ERR_FORBIDDEN);
+    ports_advance(&ports, 1000);
+    refuse(ERR_FORBIDDEN);
+    assert_int_equal(ports_open(&ports), 0);
+    plan(detach(), true);
+    ports_advance(&ports, 2000);
+    refuse(ERR_FORBIDDEN);
+    assert_int_equal(ports_open(&ports), 0);
+}
+
 /* --- compare-and-swap --- */
 
 static void test_a_detachment_follows_a_swap_of_the_status_that_was_seen(void **state) {
@@ -866,6 +892,7 @@ int main(void) {
         TEST(test_equal_status_is_not_written),
         TEST(test_a_step_waits_for_a_status_that_was_not_written),
         TEST(test_the_guard_gives_back_even_when_the_status_is_refused),
+        TEST(test_a_repair_goes_on_when_the_status_is_refused_and_a_policy_is_off),
         TEST(test_a_detachment_follows_a_swap_of_the_status_that_was_seen),
         TEST(test_every_detachment_follows_a_swap_of_its_own),
         TEST(test_other_destructive_steps_swap_when_the_status_differs),

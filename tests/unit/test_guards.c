@@ -379,6 +379,13 @@ static bool pods_that_still_bear_the_role(void) {
     return breaks_s1(s);
 }
 
+static bool informers_that_know_nothing(void) {
+    struct sim *s = detached(QUICK);
+    s->informers_know_nothing = true;
+    delete_binding(s);
+    return breaks_s1(s);
+}
+
 static bool another_role_and_a_missed_pod(void) {
     struct sim *s = detached(QUICK);
     s->iam_lag_ms = 5000;
@@ -473,6 +480,7 @@ static const struct row rows[] = {
     ROW(restored_policy_is_enforced, "S1", a_policy_that_is_not_enforced_yet),
     ROW(node_roles_grant, "S1", a_node_role_that_grants_nothing),
     ROW(prior_role_is_there, "S1", the_earlier_role_is_gone),
+    ROW(absent_workload_is_looked_for, "S1", informers_that_know_nothing),
     ROW(pods_are_back, "S1", pods_that_still_bear_the_role),
     ROW(role_change_restores_first, "S1", another_role_and_a_missed_pod),
     ROW(live_tags_are_ours, "S5", a_role_whose_tags_changed_hands),

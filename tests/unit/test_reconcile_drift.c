@@ -116,6 +116,23 @@ static void a_fight_over_the_annotation_ends(void **state) {
     sim_end(s);
 }
 
+/* Nobody changed back what was never written: once it is allowed, it goes on at once. */
+static void refused_annotations_are_no_fight(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    s->fail_kind = EFFECT_K8S_APPLY;
+    s->fail_match = "serviceaccounts";
+    s->fail_code = ERR_FORBIDDEN;
+    s->fail_count = 6;
+    sim_expect(s, "Stalled", "True", "AccessDenied", 5 * MINUTES);
+    while (s->fail_count > 0)
+        sim_pass(s);
+    sim_run(s, 10000);
+    assert_true(sim_condition_is(s, "IdentityAnnotated", "True"));
+    sim_expect_ready(s);
+    sim_end(s);
+}
+
 static void a_field_of_eks_is_respected(void **state) {
     (void)state;
     struct sim *s = sim_start(3, "{}");
@@ -196,6 +213,7 @@ int main(void) {
         cmocka_unit_test(foreign_statements_are_kept),
         cmocka_unit_test(an_unreadable_trust_is_left_alone),
         cmocka_unit_test(a_fight_over_the_annotation_ends),
+        cmocka_unit_test(refused_annotations_are_no_fight),
         cmocka_unit_test(a_field_of_eks_is_respected),
         cmocka_unit_test(the_sts_annotation_goes_where_it_is_needed),
         cmocka_unit_test(an_idle_hour_writes_nothing),

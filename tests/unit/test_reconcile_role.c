@@ -181,6 +181,69 @@ static void on_delete_goes_one_by_one(void **state) {
     sim_end(s);
 }
 
+/* S9: deleted while a pod starts with the role; that one goes back first, any other would be a second node without. */
+static void the_way_back_begins_with_what_is_not_ready(void **state) {
+    (void)state;
+    for (int last = 1; last < 4; last++) {
+        struct sim *s = sim_start(4, QUICK);
+        s->on_delete = true;
+        for (int i = 0; sim_log_count(s, "re-create pod") <= last; i++) {
+            assert_true(i < 10000);
+            s->now_ms += sim_pass(s);
+        }
+        sim_delete_and_wait(s);
+        assert_int_equal(s->max_unready, 1);
+        assert_int_equal(sim_pods_with_role(s, NULL), 4);
+        sim_end(s);
+    }
+}
+
+/* S14: lists that came back empty hold a deletion up, until they are asked again; what is really gone does not. */
+static void what_informers_do_not_show_is_no_absence(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_expect_ready(s);
+    s->informers_know_nothing = true;
+    sim_delete_binding(s);
+    sim_run(s, 10 * MINUTES);
+    assert_false(s->finalizer_gone);
+    assert_int_equal(sim_pods_with_role(s, sim_own_role_arn(s)), 3);
+    s->informers_know_nothing = false;
+    sim_delete_and_wait(s);
+    assert_int_equal(sim_pods_with_role(s, NULL), 3);
+    assert_int_equal(s->restarts, 2);
+    sim_end(s);
+}
+
+/* S14: that no node is shown is no proof that nothing worked, which would make a deletion leave everything as it is. */
+static void pods_on_nodes_that_are_not_shown_worked_before(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    for (int i = 0; i < 3; i++)
+        s->node_gone[i] = true;
+    sim_run(s, MINUTES);
+    for (int i = 0; i < 3; i++)
+        s->node_gone[i] = false;
+    sim_expect_ready(s);
+    sim_delete_and_wait(s);
+    assert_int_equal(sim_pods_with_role(s, NULL), 3);
+    sim_end(s);
+}
+
+static void a_workload_that_is_gone_holds_nothing_up(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_expect_ready(s);
+    s->sa_exists = s->ds_exists = false;
+    s->sa_role[0] = 0;
+    for (int i = 0; i < SIM_PODS_MAX; i++)
+        s->pods[i].exists = false;
+    s->nnodes = 0;
+    sim_delete_and_wait(s);
+    assert_false(s->provider);
+    sim_end(s);
+}
+
 static void back_to_the_node_role_and_forth(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK);
@@ -371,6 +434,10 @@ int main(void) {
         cmocka_unit_test(bootstrap_and_its_deletion),
         cmocka_unit_test(deletion_spares_pods_whose_node_role_never_had_it),
         cmocka_unit_test(on_delete_goes_one_by_one),
+        cmocka_unit_test(the_way_back_begins_with_what_is_not_ready),
+        cmocka_unit_test(what_informers_do_not_show_is_no_absence),
+        cmocka_unit_test(pods_on_nodes_that_are_not_shown_worked_before),
+        cmocka_unit_test(a_workload_that_is_gone_holds_nothing_up),
         cmocka_unit_test(back_to_the_node_role_and_forth),
         cmocka_unit_test(a_binding_that_was_pruned_and_applied_again),
         cmocka_unit_test(another_role_after_a_detachment),

@@ -401,6 +401,28 @@ static void test_l3_stalled_says_so(void **state) {
     assert_quiet();
 }
 
+/* What was refused is not tried any more: something else is done instead, and that works. */
+static void test_l3_another_way_is_taken(void **state) {
+    (void)state;
+    hand_to(h, HAND_MADE_ROLE);
+    refused(3);
+    hand_aws(h, "TagRole", "RoleName", "eks-node", "Tags.member.1.Key", "a", "Tags.member.1.Value", "b", NULL);
+    int others = sim_checker_violations(h->checker);
+    hand_wait(h, 120000);
+    assert_int_equal(sim_checker_violations(h->checker), others);
+    assert_false(hand_violated(h, "L3"));
+}
+
+static void test_l3_stuck_next_to_what_works(void **state) {
+    (void)state;
+    hand_to(h, HAND_MADE_ROLE);
+    refused(3);
+    hand_aws(h, "TagRole", "RoleName", "eks-node", "Tags.member.1.Key", "a", "Tags.member.1.Value", "b", NULL);
+    refused(1);
+    hand_wait(h, 120000);
+    assert_true(hand_violated(h, "L3"));
+}
+
 static void test_l6_nobody_takes_over(void **state) {
     (void)state;
     sim_checker_ends(h->checker, 0);
@@ -466,6 +488,8 @@ int main(void) {
         T(test_s15_role_that_pods_bear),
         T(test_l3_stuck_in_silence),
         T(test_l3_stalled_says_so),
+        T(test_l3_another_way_is_taken),
+        T(test_l3_stuck_next_to_what_works),
         T(test_l6_nobody_takes_over),
         T(test_l6_taken_over),
         T(test_l8_writes_for_ever),
