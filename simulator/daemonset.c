@@ -177,7 +177,7 @@ static void write_status(struct sim_world *w, const json *ds, struct count c) {
 
 void daemonset_sync(struct sim_world *w) {
     const json *stored = sim_kube_get(w->kube, "daemonsets", "kube-system", "aws-node");
-    if (!stored)
+    if (!stored || json_str(stored, "metadata.deletionTimestamp"))
         return;
     json *ds = json_dup(stored);
     struct arena *a = arena_new(0);

@@ -323,13 +323,16 @@ static json *delete_one(struct sim_kube *k, struct kube_request *q, struct sim_h
     json *options = NULL;
     bool gone = false;
     json *refused = q->http->body_len > 0 ? read_body(q, &options) : NULL;
-    const char *grace = kube_query(q, "gracePeriodSeconds");
+    const char *grace = kube_query(q, "gracePeriodSeconds"), *policy = kube_query(q, "propagationPolicy");
     int64_t grace_s = 0;
     if (refused == NULL && options == NULL) {
         options = json_object();
     }
     if (refused == NULL && json_is_object(options) && grace != NULL && str_to_int64(grace, &grace_s)) {
         json_add_int64(options, "gracePeriodSeconds", grace_s);
+    }
+    if (refused == NULL && json_is_object(options)) {
+        json_add_str(options, "propagationPolicy", policy);
     }
     w.dry_run = w.dry_run || json_first(json_array(options, "dryRun")) != NULL;
     refused = refused != NULL ? refused : kube_delete(&w, options, &v, &gone);

@@ -14,7 +14,7 @@
  * CEL of crd/cniiambindings.yaml), mutatingwebhookconfigurations, selfsubject{access,rules,}reviews,
  * roles, rolebindings, clusterroles, clusterrolebindings.
  * Admission hooks (webhook.c) see a pod before it is stored. A DELETE of a pod that is on a node only marks it: its
- * kubelet removes it with sim_kube_delete. Nobody collects garbage but the world. The bearer of a ServiceAccount's token
+ * kubelet removes it with sim_kube_delete. Nobody collects garbage but the world (garbage.c). The bearer of a ServiceAccount's token
  * may do what RBAC says, everybody else everything.
  *
  * Ownership: sim_kube_new/_free; objects that getters return are borrowed until the next write.

@@ -539,9 +539,13 @@ static json *check_preconditions(const struct kube_write *w, const struct kube_v
 }
 
 /* Marks it: finalizers, or a kubelet, have to be waited for. */
-static json *marked(const struct kube_write *w, const json *live, int64_t grace_s) {
+static json *marked(const struct kube_write *w, const json *live, int64_t grace_s, const char *finalizer) {
     json *o = json_dup(live);
     json *m = kube_metadata(o);
+    if (finalizer != NULL) {
+        json *list = kube_member(m, "finalizers");
+        json_push_str(list != NULL ? list : json_add_array(m, "finalizers"), finalizer);
+    }
     char text[TIMEFMT_MAX];
     timefmt_rfc3339(w->k->clock.wall_ms(w->k->clock.ctx) + grace_s * 1000, text);
     json_add_str(m, "deletionTimestamp", text);
@@ -550,6 +554,18 @@ static json *marked(const struct kube_write *w, const json *live, int64_t grace_
         json_add_int64(m, "generation", json_int64_or(live, "metadata.generation", 0) + 1);
     }
     return o;
+}
+
+/* What keeps an owner until the garbage collector has seen to what it owns; NULL: nothing. */
+static const char *finalizer_of(const struct kube_write *w, const json *options) {
+    const char *policy = json_str(options, "propagationPolicy");
+    if (w->from_world || w->r->store == KUBE_PODS) {
+        return NULL;
+    }
+    if (str_eq(policy, "Orphan") || json_bool(options, "orphanDependents", false)) {
+        return "orphan";
+    }
+    return str_eq(policy, "Foreground") ? "foregroundDeletion" : NULL;
 }
 
 static int64_t grace_of(const struct kube_write *w, const json *live, const json *options) {
@@ -571,13 +587,14 @@ json *kube_delete(const struct kube_write *w, const json *options, struct kube_v
     kube_ref(live);
     int64_t grace = grace_of(w, live->value, options);
     bool deleting = json_path(live->value, "metadata.deletionTimestamp") != NULL;
-    bool waits = json_first(json_array(live->value, "metadata.finalizers")) != NULL || grace > 0;
+    const char *keeps = deleting ? NULL : finalizer_of(w, options);
+    bool waits = json_first(json_array(live->value, "metadata.finalizers")) != NULL || grace > 0 || keeps != NULL;
     *gone = !waits;
     if (waits && deleting) {
         kube_ref(live);
         *out = live;
     } else {
-        *out = stored(w, live, waits ? marked(w, live->value, grace) : json_dup(live->value), !waits);
+        *out = stored(w, live, waits ? marked(w, live->value, grace, keeps) : json_dup(live->value), !waits);
     }
     kube_unref(live);
     return NULL;

@@ -34,6 +34,7 @@ static void on_kube_write(void *arg, const char *type, const char *resource, con
     daemonset_on_write(w, resource, object);
     node_on_write(w, type, resource, object);
     webhook_on_write(w, resource, object);
+    garbage_on_write(w, type, resource, object);
 }
 
 static void on_admission(void *arg, json *pod, bool dry_run) {
@@ -155,6 +156,7 @@ void sim_world_free(struct sim_world *w) {
         return;
     world_stop_timer(w, &w->daemonset_timer);
     world_stop_timer(w, &w->addon_timer);
+    world_stop_timer(w, &w->garbage_timer);
     world_stop_timer(w, &w->node_timer);
     world_stop_timer(w, &w->webhook_timer);
     node_forget_leaving(w);

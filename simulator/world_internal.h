@@ -33,6 +33,9 @@ struct sim_world {
     int nodes_made, pods_made;
     /* daemonset.c */
     uint64_t daemonset_timer;
+    /* garbage.c */
+    uint64_t garbage_timer;
+    bool owners_wait; /* for what they owned to be gone */
     /* addon_manager.c */
     uint64_t addon_timer;
     /* node.c */
@@ -65,6 +68,8 @@ void node_on_write(struct sim_world *w, const char *type, const char *resource, 
 void node_forget_leaving(struct sim_world *w);
 void node_on_aws_write(struct sim_world *w);
 bool node_runs_aws_node(const json *node);
+
+void garbage_on_write(struct sim_world *w, const char *type, const char *resource, const json *object);
 
 void addon_manager_on_aws_write(struct sim_world *w, const char *action, const char *line);
 

@@ -159,6 +159,25 @@ def test_watch(world):
         process.wait()
 
 
+def test_what_is_owned_goes_with_its_owner(world):
+    at = ("daemonset", *NODE, "aws-node")
+    kept = world.kubectl("get", *at, "-o", "json")
+    again = json.dumps({**(ds := json.loads(kept)), "metadata": {k: ds["metadata"][k] for k in ("name", "namespace", "labels")}})
+    before = ready_pods(world)
+    world.kubectl("delete", *at, "--cascade=orphan")
+    assert "not found" in refused(world, "get", *at) and ready_pods(world) == before
+    owners = json.loads(world.kubectl("get", "pods", *NODE, "-o", "json"))["items"]
+    assert not any(p["metadata"].get("ownerReferences") for p in owners)
+    world.kubectl("delete", "pods", *NODE, "--all")
+    for cascade in ("foreground", "background"):
+        world.kubectl("create", "-f", "-", stdin=again)
+        world.kubectl("wait", *NODE, "ds/aws-node", "--for=jsonpath={.status.numberReady}=2", "--timeout=30s")
+        world.kubectl("delete", *at, f"--cascade={cascade}")
+        world.kubectl("wait", *NODE, "pods", "--all", "--for=delete", "--timeout=30s")
+    world.kubectl("create", "-f", "-", stdin=again)
+    world.kubectl("wait", *NODE, "ds/aws-node", "--for=jsonpath={.status.numberReady}=2", "--timeout=30s")
+
+
 def test_rollout_and_pods(world):
     at = (*NODE, "ds/aws-node")
     before = ready_pods(world)
