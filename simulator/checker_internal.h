@@ -109,7 +109,7 @@ struct sim_checker {
     int64_t generation, binding_generation;
 
     struct strmap *secrets;
-    unsigned char secret_filter[8192]; /* bits: pieces of secrets */
+    unsigned char secret_filter[16384]; /* bits: pieces of secrets */
     /* liveness */
     char refused[160];
     int refusals;
