@@ -64,11 +64,22 @@ static bool overdue(struct ctx *c, int marker) {
     return left <= 0;
 }
 
+/* A pod that could not be deleted was missed by nobody, and for as long nothing else could move. */
+static bool deletion_failed(const struct ctx *c) {
+    const struct effect *e = c->w->last_error ? c->w->last_effect : NULL;
+    return e && e->kind == EFFECT_K8S_DELETE;
+}
+
 /* Pods that the webhook misses again and again are not re-created without end: after the deadline one more for each
  * deadline. */
 static bool may_try_another(struct ctx *c, int marker) {
     struct progress *p = c->p;
     int64_t now = c->w->now_boot_ms;
+    if (deletion_failed(c)) {
+        p->progress_boot_ms = now;
+        p->retried_boot_ms = 0;
+        return true;
+    }
     if (!overdue(c, marker)) {
         p->retried_boot_ms = 0;
         return true;

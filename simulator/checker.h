@@ -21,7 +21,8 @@
  *   S15  the annotation goes while a policy that was taken is off, or not given back for as long as the soak; a role is
  *        removed that a pod bears or the ServiceAccount names
  *   S16  a policy, a path, an object, a token that an operator has no business with
- *   L3   three refusals of one write, and a minute later Stalled is not True; nor was another write taken since the last
+ *   L3   three refusals of one write, and a minute later Stalled is not True; unless another write was taken
+ *        since the last, or it was said and is not asked for any more
  *   L6   35 s after the leader was gone nobody who lives holds the Lease
  *   L8   writes without an end
  *

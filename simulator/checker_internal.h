@@ -113,7 +113,8 @@ struct sim_checker {
     /* liveness */
     char refused[160];
     int refusals;
-    bool goes_on; /* another write was taken since */
+    int64_t refused_ms;
+    bool goes_on, said_stalled; /* another write was taken since; Stalled was True since the first */
     uint64_t stall_timer, failover_timer;
     int64_t spell_ms;
     int spell_writes;

@@ -2,7 +2,9 @@
  * checker_liveness.c - L3 (what can not go on says so) and L8 (nobody writes for ever).
  *
  * L3 speaks of no progress: who asks for something else after a refusal, and gets it, goes on (a binding that is deleted
- * while a pod may not be, say). Refused once more afterwards, it is stuck again, and the minute is that of the third.
+ * while a pod may not be, say). Refused once more afterwards, it is stuck again, and the minute is that of the third. Who
+ * said Stalled and has not asked again for longer than any back-off waits for something else by now (a node that broke, a
+ * proof that a new process makes anew); that it gets there is L2.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 
 #define STALLED_WITHIN_MS 60000
 #define REFUSALS 3
+#define ASKS_AGAIN_MS 45000
 #define SPELL_MS (10 * 60 * 1000)
 #define SPELL_WRITES_MAX 400 /* and SPELL_NODE_WRITES_MAX for each node; a migration of 4 nodes has 45 */
 #define SPELL_NODE_WRITES_MAX 8
@@ -27,7 +30,8 @@ static bool is_stalled(const struct sim_checker *c) {
 static void on_stall_due(void *arg) {
     struct sim_checker *c = arg;
     c->stall_timer = 0;
-    if (c->goes_on)
+    bool gave_up = c->said_stalled && checker_now(c) - c->refused_ms > ASKS_AGAIN_MS;
+    if (c->goes_on || gave_up)
         c->refusals = 0;
     else if (checker_binding(c) && !is_stalled(c))
         violated(c, "L3: %s was refused %d times, and a minute later Stalled is not True", c->refused, c->refusals);
@@ -41,8 +45,10 @@ static bool is_refusal(int status) {
 void liveness_heard(struct sim_checker *c, const struct call *k, int status, const char *body) {
     char what[sizeof c->refused];
     bool throttled = body && strstr(body, "Throttling");
-    if (str_eq(k->resource, "cniiambindings"))
+    if (str_eq(k->resource, "cniiambindings")) {
+        c->said_stalled = c->said_stalled || is_stalled(c);
         return; /* who may not write status can not say so */
+    }
     (void)snprintf(what, sizeof what, "%.40s %.100s", k->to_aws ? k->action : k->req->method,
                    k->to_aws ? call_param(k, "RoleName") : k->req->path);
     if (!is_refusal(status) || throttled) {
@@ -54,6 +60,8 @@ void liveness_heard(struct sim_checker *c, const struct call *k, int status, con
         return;
     }
     c->refusals = str_eq(what, c->refused) ? c->refusals + 1 : 1;
+    c->said_stalled = c->refusals > 1 && c->said_stalled;
+    c->refused_ms = checker_now(c);
     (void)str_copy(c->refused, sizeof c->refused, what);
     c->goes_on = false;
     if (c->refusals == REFUSALS && !c->stall_timer)

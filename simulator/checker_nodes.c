@@ -91,7 +91,9 @@ void nodes_saw_pod(struct sim_checker *c, const char *type, const json *pod) {
         nodes_saw_row(c, &row);
         return;
     }
-    struct checker_node *n = checker_node(c, node);
+    struct checker_node *n = strmap_get(c->nodes, node);
+    if (!n)
+        return; /* the node went before its pod: nobody waits there */
     note_proof(c, n, false);
     note_ready(c, n, false);
     n->wounded = n->wounded || (c->at_hand && str_eq(type, "MODIFIED"));

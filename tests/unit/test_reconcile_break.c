@@ -51,6 +51,25 @@ static void a_broken_role_ends_with_permissions(void **state) {
 }
 
 /* The operator is restarted in each of these states: the way back is found again from the world. */
+/* Who may not delete pods for longer than the deadline goes on when it may, and rolls nothing back. */
+static void refused_deletions_are_no_missed_pods(void **state) {
+    (void)state;
+    for (int on_delete = 0; on_delete < 2; on_delete++) {
+        struct sim *s = sim_start(3, QUICK);
+        s->on_delete = on_delete;
+        s->fail_kind = EFFECT_K8S_DELETE;
+        s->fail_code = ERR_FORBIDDEN;
+        s->fail_count = 1000000;
+        sim_run(s, 30 * MINUTES);
+        assert_string_equal(sim_condition_reason(s, "Stalled"), "AccessDenied");
+        s->fail_count = 0;
+        sim_run(s, 2 * MINUTES);
+        assert_int_equal(sim_pods_with_role(s, sim_own_role_arn(s)), 3);
+        sim_expect_ready(s);
+        sim_end(s);
+    }
+}
+
 static void a_rollback_survives_restarts(void **state) {
     (void)state;
     for (size_t m = 2; m < 5; m++) {
@@ -363,6 +382,7 @@ static void a_refused_cluster_is_guarded_too(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_broken_role_ends_with_permissions),
+        cmocka_unit_test(refused_deletions_are_no_missed_pods),
         cmocka_unit_test(a_rollback_survives_restarts),
         cmocka_unit_test(a_failing_role_is_tried_again_in_ten_minutes_not_before),
         cmocka_unit_test(a_clock_that_goes_back_puts_off_nothing),

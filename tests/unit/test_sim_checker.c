@@ -413,6 +413,30 @@ static void test_l3_another_way_is_taken(void **state) {
     assert_false(hand_violated(h, "L3"));
 }
 
+static void say_stalled(const char *status) {
+    char patch[160];
+    snprintf(patch, sizeof patch, "{\"status\":{\"conditions\":[{\"type\":\"Stalled\",\"status\":\"%s\"}]}}", status);
+    hand_merge(h, HAND_BINDING "/status", patch);
+}
+
+/* It was said, and is not asked for any more: something else is waited for. But who asks on has to say it on. */
+static void test_l3_said_and_given_up(void **state) {
+    (void)state;
+    hand_to(h, HAND_MADE_ROLE);
+    refused(3);
+    say_stalled("True");
+    say_stalled("False");
+    hand_wait(h, 120000);
+    assert_quiet();
+    refused(3);
+    say_stalled("True");
+    say_stalled("False");
+    hand_wait(h, 30000);
+    refused(1);
+    hand_wait(h, 30000);
+    assert_only("L3");
+}
+
 static void test_l3_stuck_next_to_what_works(void **state) {
     (void)state;
     hand_to(h, HAND_MADE_ROLE);
@@ -489,6 +513,7 @@ int main(void) {
         T(test_l3_stuck_in_silence),
         T(test_l3_stalled_says_so),
         T(test_l3_another_way_is_taken),
+        T(test_l3_said_and_given_up),
         T(test_l3_stuck_next_to_what_works),
         T(test_l6_nobody_takes_over),
         T(test_l6_taken_over),
