@@ -130,7 +130,9 @@ static bool detach_from_role(struct ctx *c, bool *others) {
         return ctx_read_failed(c, G8, e, &o->error);
     for (const json *it = json_first(json_array(o->value, "AttachedPolicies")); it; it = it->next) {
         const char *arn = json_str(it, "PolicyArn");
-        if (!strlist_has(&c->s->policies.arns, arn) && !MUTANT(foreign_policy_is_detached)) {
+        bool ours =
+            strlist_has(&c->s->policies.arns, arn) || str_eq(name_of_arn(arn), name_ipv6_policy(c->role_name, c->a));
+        if (!ours && !MUTANT(foreign_policy_is_detached)) {
             *others = true;
             continue;
         }
@@ -160,7 +162,7 @@ static bool cleanup_own_role(struct ctx *c, const char *document, const struct t
     return working(c, "deleting the role");
 }
 
-static bool cleanup_role(struct ctx *c) {
+static bool cleanup_current_role(struct ctx *c) {
     if (str_empty(c->role_name))
         return true;
     const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_ROLE, "RoleName", c->role_name, NULL);
@@ -180,6 +182,16 @@ static bool cleanup_role(struct ctx *c) {
     if (str_eq(tag_value(tags, TAG_ADOPTED), "true") && !MUTANT(adopted_role_is_deleted))
         return withdraw_statement(c, document);
     return cleanup_own_role(c, document, &w);
+}
+
+bool cleanup_role(struct ctx *c, const char *name) {
+    const char *current = c->role_name;
+    bool present = c->role_present;
+    c->role_name = name;
+    bool done = cleanup_current_role(c);
+    c->role_name = current;
+    c->role_present = present;
+    return done;
 }
 
 static bool delete_policy(struct ctx *c, const char *arn) {
@@ -203,8 +215,7 @@ static bool delete_policy(struct ctx *c, const char *arn) {
     return working(c, "deleting the policy");
 }
 
-static bool cleanup_policy(struct ctx *c) {
-    const char *arn = c->s->policies.created_arn;
+bool cleanup_policy(struct ctx *c, const char *arn) {
     if (!arn)
         return true;
     const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_POLICY, "PolicyArn", arn, NULL);
@@ -282,7 +293,8 @@ static bool cleanup_provider(struct ctx *c) {
 }
 
 bool plan_cleanup(struct ctx *c) {
-    return cleanup_role(c) && cleanup_policy(c) && cleanup_provider(c);
+    return cleanup_current_role(c) && cleanup_earlier_roles(c, true) && cleanup_policy(c, c->s->policies.created_arn) &&
+           cleanup_provider(c);
 }
 
 /* --- deletion as a whole --- */

@@ -221,6 +221,7 @@ bool plan_role(struct ctx *c) {
         return false;
     if (o->error.code && o->error.code != ERR_NOT_FOUND)
         return ctx_read_failed(c, G2, e, &o->error);
+    remember_earlier_roles(c);
     c->s->role.name = c->role_name;
     c->s->role.arn = c->role_arn;
     if (!c->s->prior.recorded && o->error.code == ERR_NOT_FOUND)

@@ -416,6 +416,20 @@ static bool another_role_and_a_missed_pod(void) {
     return breaks_s1(s);
 }
 
+/* The watch is silent, and a late webhook gave a new pod the role of before. */
+static bool a_pod_with_the_role_of_before(void) {
+    struct sim *s = detached(QUICK);
+    char before[128];
+    snprintf(before, sizeof before, "%s", sim_own_role_arn(s));
+    sim_set_spec(s, QUICK_WITH(NAMED(""), ""));
+    sim_until(s, "PodsProven", "False", NULL, 5 * MINUTES);
+    sim_until(s, "PodsProven", "True", NULL, 5 * MINUTES);
+    sim_informers_sleep(s);
+    snprintf(first_pod(s)->role, sizeof first_pod(s)->role, "%s", before);
+    sim_run(s, 3 * MINUTES);
+    return breaks_s1(s);
+}
+
 static bool a_role_whose_tags_changed_hands(void) {
     struct sim *s = detached(QUICK);
     struct sim_role *r = sim_own_role(s);
@@ -505,6 +519,7 @@ static const struct row rows[] = {
     ROW(prior_role_works, "S1", the_earlier_role_has_no_trust),
     ROW(pods_are_back, "S1", pods_that_still_bear_the_role),
     ROW(role_change_restores_first, "S1", another_role_and_a_missed_pod),
+    ROW(earlier_role_is_unused, "S1", a_pod_with_the_role_of_before),
     ROW(live_tags_are_ours, "S5", a_role_whose_tags_changed_hands),
     ROW(role_is_trusted_by_nobody_else, "S5", a_role_that_others_use_too),
     ROW(provider_is_unused, "S5", a_provider_that_others_use_too),
