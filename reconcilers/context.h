@@ -168,6 +168,7 @@ void plan_finalize(struct ctx *c); /* deletion as a whole */
 /* effects that several planners make */
 const struct effect *effect_attach(struct ctx *c, const char *role, const char *policy);
 const struct effect *effect_prove_role(struct ctx *c, const char *role_arn);
+bool attached_has(const json *attached, const char *arn); /* an answer of ListAttachedRolePolicies */
 bool attach_succeeded(struct ctx *c, const char *role, const char *policy, int64_t within_ms); /* our own, as known */
 const struct effect *effect_delete_pod(struct ctx *c, const struct pod_view *p);
 const struct effect *effect_annotate(struct ctx *c, const char *role_arn, const char *sts_regional);

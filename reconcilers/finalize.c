@@ -162,6 +162,44 @@ static bool cleanup_own_role(struct ctx *c, const char *document, const struct t
     return working(c, "deleting the role");
 }
 
+static const char *attached_tag(struct ctx *c, const char *arn) {
+    return arena_printf(c->a, "%s%s", TAG_ATTACHED_PREFIX, name_of_arn(arn));
+}
+
+/* The mark goes when what it marks is gone: whoever attaches the policy afterwards keeps it. */
+static bool remove_marks(struct ctx *c, const json *tags) {
+    for (const json *it = json_first(tags); it; it = it->next) {
+        const char *key = json_str(it, "Key");
+        if (!str_has_prefix(key, TAG_ATTACHED_PREFIX))
+            continue;
+        ctx_step(
+            c, G8, effect_new(c->a, EFFECT_IAM_UNTAG_ROLE, "RoleName", c->role_name, "TagKeys.member.1", key, NULL),
+            "the policy that it marks as attached by us is off", "~ remove tag %s from IAM role %s", key, c->role_name);
+        return working(c, "taking our tags off the adopted role");
+    }
+    return true;
+}
+
+static bool take_policies_off(struct ctx *c, const json *tags) {
+    const struct effect *e = effect_new(c->a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", c->role_name, NULL);
+    const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
+    if (!o)
+        return false;
+    if (o->error.code)
+        return ctx_read_failed(c, G8, e, &o->error);
+    for (const json *it = json_first(json_array(o->value, "AttachedPolicies")); it; it = it->next) {
+        const char *arn = json_str(it, "PolicyArn");
+        if (!GUARD(adopted_policy_is_ours, str_eq(tag_value(tags, attached_tag(c, arn)), arn)))
+            continue;
+        ctx_step(c, G8,
+                 effect_new(c->a, EFFECT_IAM_DETACH_ROLE_POLICY, "RoleName", c->role_name, "PolicyArn", arn, NULL),
+                 "it was not there before this binding, and no pod has the role any more",
+                 "- detach %s from IAM role %s", arn, c->role_name);
+        return working(c, "detaching what was attached to the adopted role");
+    }
+    return remove_marks(c, tags);
+}
+
 static bool cleanup_current_role(struct ctx *c) {
     if (str_empty(c->role_name))
         return true;
@@ -180,7 +218,7 @@ static bool cleanup_current_role(struct ctx *c) {
     if (!tags_are_ours(c, tags))
         return true; /* S5: not ours by its live tags: not touched */
     if (str_eq(tag_value(tags, TAG_ADOPTED), "true") && !MUTANT(adopted_role_is_deleted))
-        return withdraw_statement(c, document);
+        return take_policies_off(c, tags) && withdraw_statement(c, document);
     return cleanup_own_role(c, document, &w);
 }
 

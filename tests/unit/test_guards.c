@@ -443,6 +443,14 @@ static bool a_role_whose_tags_changed_hands(void) {
     return breaks(s, "S5");
 }
 
+static bool an_adopted_role_that_had_the_policy(void) {
+    struct sim *s = sim_start(3, QUICK_WITH("\"role\":{\"name\":\"cni\",\"management\":\"Adopt\"},", ""));
+    sim_role_attach(sim_foreign_role(s, "cni"), SIM_CNI_POLICY);
+    sim_until(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+    delete_binding(s);
+    return breaks(s, "S5");
+}
+
 static bool a_role_that_others_use_too(void) {
     struct sim *s = detached(QUICK);
     struct sim_role *r = sim_own_role(s);
@@ -521,6 +529,7 @@ static const struct row rows[] = {
     ROW(role_change_restores_first, "S1", another_role_and_a_missed_pod),
     ROW(earlier_role_is_unused, "S1", a_pod_with_the_role_of_before),
     ROW(live_tags_are_ours, "S5", a_role_whose_tags_changed_hands),
+    ROW(adopted_policy_is_ours, "S5", an_adopted_role_that_had_the_policy),
     ROW(role_is_trusted_by_nobody_else, "S5", a_role_that_others_use_too),
     ROW(provider_is_unused, "S5", a_provider_that_others_use_too),
 };
