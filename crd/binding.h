@@ -37,6 +37,7 @@
 #define CIB_TAGS_MAX 40
 #define CIB_CONSUMERS_MAX 64
 #define CIB_STEPS_MAX 64
+#define CIB_EARLIER_ROLES_MAX 8
 #define CIB_FINDINGS_MAX 32 /* per node role */
 
 enum cib_mode { CIB_MODE_ENFORCE, CIB_MODE_PLAN, CIB_MODE_OBSERVE };
@@ -132,7 +133,8 @@ struct cib_status {
     } cluster; /* pinned once set */
     struct {
         const char *arn, *name, *id;
-        bool created; /* by us: may be deleted by us (S5, together with live tags) */
+        bool created;           /* by us: may be deleted by us (S5, together with live tags) */
+        struct strlist earlier; /* ARNs of roles that it named before, until nobody has them and they are gone */
     } role;
     struct {
         const char *arn;

@@ -119,6 +119,7 @@ static json *role_json(const struct cib_status *s) {
     add_id(o, "name", s->role.name);
     add_id(o, "id", s->role.id);
     add_flag(o, "created", s->role.created);
+    add_list(o, "earlierARNs", &s->role.earlier, CIB_EARLIER_ROLES_MAX);
     return o;
 }
 

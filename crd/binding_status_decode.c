@@ -27,6 +27,7 @@ static void read_identity(const json *j, struct cib_status *s, struct arena *a) 
     s->role.name = text(j, "role.name", a);
     s->role.id = text(j, "role.id", a);
     s->role.created = json_bool(j, "role.created", false);
+    s->role.earlier = list(j, "role.earlierARNs", CIB_EARLIER_ROLES_MAX, a);
     s->provider.arn = text(j, "provider.arn", a);
     s->provider.created = json_bool(j, "provider.created", false);
     s->policies.arns = list(j, "policies.arns", CIB_POLICIES_MAX, a);

@@ -60,6 +60,7 @@ struct ctx {
     const char *stalled_reason, *stalled_message;
     const char *waiting_reason, *waiting_message;
     bool may_act;          /* Enforce, not suspended (or guard, or finalize) */
+    bool earlier_too;      /* the way back is for pods with an earlier role of this binding too */
     bool repairs_only;     /* may_act is the guard's alone: what the spec asks for besides has to wait */
     struct step described; /* where a planner writes about a step that is only described */
 
@@ -154,8 +155,12 @@ enum restore_goal { RESTORE_ROLLBACK, RESTORE_GUARD, RESTORE_DELETE, RESTORE_NOD
 bool plan_restore(struct ctx *c, enum restore_goal goal); /* true when pods are proven back */
 /* Would pods that go back to their node role have permissions? *lacks: the first role that grants none. False: not known (yet). */
 bool node_roles_carry(struct ctx *c, const char **lacks);
-bool soak_reattached(struct ctx *c); /* a policy that was off is on again long enough to be enforced */
-bool plan_cleanup(struct ctx *c);    /* role, policy, provider: S5; true when done */
+bool soak_reattached(struct ctx *c);                 /* a policy that was off is on again long enough to be enforced */
+bool plan_cleanup(struct ctx *c);                    /* roles, policy, provider: S5; true when done */
+bool cleanup_role(struct ctx *c, const char *name);  /* what is ours of that role; true when done */
+bool cleanup_policy(struct ctx *c, const char *arn); /* one that we made; NULL: none */
+bool cleanup_earlier_roles(struct ctx *c, bool deleting); /* true when none is left */
+void remember_earlier_roles(struct ctx *c); /* status.role still says what was, c->role_name what is wanted */
 /* Attaches every policy again that we took off. True when nothing is left to attach. */
 bool plan_reattach(struct ctx *c, enum gate g, const char *why);
 void plan_finalize(struct ctx *c); /* deletion as a whole */
@@ -163,6 +168,7 @@ void plan_finalize(struct ctx *c); /* deletion as a whole */
 /* effects that several planners make */
 const struct effect *effect_attach(struct ctx *c, const char *role, const char *policy);
 const struct effect *effect_prove_role(struct ctx *c, const char *role_arn);
+bool attached_has(const json *attached, const char *arn); /* an answer of ListAttachedRolePolicies */
 bool attach_succeeded(struct ctx *c, const char *role, const char *policy, int64_t within_ms); /* our own, as known */
 const struct effect *effect_delete_pod(struct ctx *c, const struct pod_view *p);
 const struct effect *effect_annotate(struct ctx *c, const char *role_arn, const char *sts_regional);

@@ -130,7 +130,9 @@ static bool detach_from_role(struct ctx *c, bool *others) {
         return ctx_read_failed(c, G8, e, &o->error);
     for (const json *it = json_first(json_array(o->value, "AttachedPolicies")); it; it = it->next) {
         const char *arn = json_str(it, "PolicyArn");
-        if (!strlist_has(&c->s->policies.arns, arn) && !MUTANT(foreign_policy_is_detached)) {
+        bool ours =
+            strlist_has(&c->s->policies.arns, arn) || str_eq(name_of_arn(arn), name_ipv6_policy(c->role_name, c->a));
+        if (!ours && !MUTANT(foreign_policy_is_detached)) {
             *others = true;
             continue;
         }
@@ -160,7 +162,45 @@ static bool cleanup_own_role(struct ctx *c, const char *document, const struct t
     return working(c, "deleting the role");
 }
 
-static bool cleanup_role(struct ctx *c) {
+static const char *attached_tag(struct ctx *c, const char *arn) {
+    return arena_printf(c->a, "%s%s", TAG_ATTACHED_PREFIX, name_of_arn(arn));
+}
+
+/* The mark goes when what it marks is gone: whoever attaches the policy afterwards keeps it. */
+static bool remove_marks(struct ctx *c, const json *tags) {
+    for (const json *it = json_first(tags); it; it = it->next) {
+        const char *key = json_str(it, "Key");
+        if (!str_has_prefix(key, TAG_ATTACHED_PREFIX))
+            continue;
+        ctx_step(
+            c, G8, effect_new(c->a, EFFECT_IAM_UNTAG_ROLE, "RoleName", c->role_name, "TagKeys.member.1", key, NULL),
+            "the policy that it marks as attached by us is off", "~ remove tag %s from IAM role %s", key, c->role_name);
+        return working(c, "taking our tags off the adopted role");
+    }
+    return true;
+}
+
+static bool take_policies_off(struct ctx *c, const json *tags) {
+    const struct effect *e = effect_new(c->a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", c->role_name, NULL);
+    const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
+    if (!o)
+        return false;
+    if (o->error.code)
+        return ctx_read_failed(c, G8, e, &o->error);
+    for (const json *it = json_first(json_array(o->value, "AttachedPolicies")); it; it = it->next) {
+        const char *arn = json_str(it, "PolicyArn");
+        if (!GUARD(adopted_policy_is_ours, str_eq(tag_value(tags, attached_tag(c, arn)), arn)))
+            continue;
+        ctx_step(c, G8,
+                 effect_new(c->a, EFFECT_IAM_DETACH_ROLE_POLICY, "RoleName", c->role_name, "PolicyArn", arn, NULL),
+                 "it was not there before this binding, and no pod has the role any more",
+                 "- detach %s from IAM role %s", arn, c->role_name);
+        return working(c, "detaching what was attached to the adopted role");
+    }
+    return remove_marks(c, tags);
+}
+
+static bool cleanup_current_role(struct ctx *c) {
     if (str_empty(c->role_name))
         return true;
     const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_ROLE, "RoleName", c->role_name, NULL);
@@ -178,8 +218,18 @@ static bool cleanup_role(struct ctx *c) {
     if (!tags_are_ours(c, tags))
         return true; /* S5: not ours by its live tags: not touched */
     if (str_eq(tag_value(tags, TAG_ADOPTED), "true") && !MUTANT(adopted_role_is_deleted))
-        return withdraw_statement(c, document);
+        return take_policies_off(c, tags) && withdraw_statement(c, document);
     return cleanup_own_role(c, document, &w);
+}
+
+bool cleanup_role(struct ctx *c, const char *name) {
+    const char *current = c->role_name;
+    bool present = c->role_present;
+    c->role_name = name;
+    bool done = cleanup_current_role(c);
+    c->role_name = current;
+    c->role_present = present;
+    return done;
 }
 
 static bool delete_policy(struct ctx *c, const char *arn) {
@@ -203,8 +253,7 @@ static bool delete_policy(struct ctx *c, const char *arn) {
     return working(c, "deleting the policy");
 }
 
-static bool cleanup_policy(struct ctx *c) {
-    const char *arn = c->s->policies.created_arn;
+bool cleanup_policy(struct ctx *c, const char *arn) {
     if (!arn)
         return true;
     const struct effect *e = effect_new(c->a, EFFECT_IAM_GET_POLICY, "PolicyArn", arn, NULL);
@@ -282,7 +331,8 @@ static bool cleanup_provider(struct ctx *c) {
 }
 
 bool plan_cleanup(struct ctx *c) {
-    return cleanup_role(c) && cleanup_policy(c) && cleanup_provider(c);
+    return cleanup_current_role(c) && cleanup_earlier_roles(c, true) && cleanup_policy(c, c->s->policies.created_arn) &&
+           cleanup_provider(c);
 }
 
 /* --- deletion as a whole --- */

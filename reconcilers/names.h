@@ -16,6 +16,8 @@
 #define TAG_BINDING TAG_PREFIX "binding"
 #define TAG_ADOPTED TAG_PREFIX "adopted"
 #define TAG_PRIOR_ROLE TAG_PREFIX "prior-role-arn"
+#define TAG_ATTACHED_PREFIX TAG_PREFIX "attached/" /* on an adopted role: that policy was not there before us */
+#define TAG_KEY_MAX 128
 #define TAG_DETACHED_PREFIX TAG_PREFIX "detached/"
 #define TAG_MANAGED_BY_VALUE "cni-iam"
 

@@ -132,7 +132,7 @@ static bool check_coverage(struct ctx *c) {
                      strlist_join(&missing, ", ", c->a));
 }
 
-static bool has_policy(const json *attached, const char *arn) {
+bool attached_has(const json *attached, const char *arn) {
     for (const json *it = json_first(json_array(attached, "AttachedPolicies")); it; it = it->next)
         if (str_eq(json_str(it, "PolicyArn"), arn))
             return true;
@@ -206,7 +206,7 @@ static bool plan_attachments(struct ctx *c) {
         return ctx_read_failed(c, G2, e, &o->error);
     for (size_t i = 0; i < c->target_policies.n; i++) {
         const char *arn = c->target_policies.v[i];
-        if (o && has_policy(o->value, arn))
+        if (o && attached_has(o->value, arn))
             continue;
         if (c->spec->role.management == CIB_REFERENCE)
             return ctx_stall(

@@ -154,6 +154,21 @@ static void plan_identity(struct ctx *c) {
     c->may_act = may_act;
 }
 
+/* What nobody uses any more. No gate waits for it, and it waits for none but the proof that pods have what they need. */
+static void tidy_up(struct ctx *c) {
+    bool proven = c->s->role.earlier.n > 0 && c->may_act;
+    for (int g = G1; g <= G6; g++)
+        proven = proven && ctx_gate_passed(c, (enum gate)g);
+    if (!proven)
+        c->p->earlier_unused_boot_ms = 0;
+    if (!proven || ctx_has_step(c) || c->missing_reads)
+        return;
+    bool blocked = c->blocked;
+    c->blocked = false;
+    (void)cleanup_earlier_roles(c, false);
+    c->blocked = blocked;
+}
+
 static void pass_gates(struct ctx *c) {
     if (!observe_node_roles(c, G2) || (!MUTANT(finalizer_after_the_effects) && !plan_finalizer(c)))
         return;
@@ -175,8 +190,8 @@ static void pass_gates(struct ctx *c) {
     if (!judge_injected_pods(c) || c->missing_reads)
         return;
     plan_cutover(c);
-    if (!c->missing_reads)
-        judge_consumers(c);
+    if (!c->missing_reads && judge_consumers(c))
+        tidy_up(c);
 }
 
 static void go_forward(struct ctx *c) {

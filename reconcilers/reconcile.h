@@ -84,17 +84,18 @@ struct progress {
     int64_t canary_ready_boot_ms;
     char canary_uid[64];
     int64_t rollout_started_boot_ms;
-    int64_t progress_boot_ms;      /* the last forward movement of the rollout (deadline) */
-    int progress_marker;           /* proven pods at that time */
-    int64_t soak_first_boot_ms;    /* all proofs true without interruption since; 0: not now */
-    int64_t soak_last_boot_ms;     /* seen true last: a gap longer than RECONCILE_GAP_MAX_MS restarts the soak */
-    int64_t restore_boot_ms;       /* re-attached at: soak of deletion and of rollback */
-    int64_t restore_moved_boot_ms; /* pods came forward on the way back last at; 0: none is under way */
-    int restore_left;              /* what was left to do then */
-    int64_t unready_since_boot_ms; /* an aws-node pod or node is unready since (guard); 0: none */
-    int64_t foreign_since_boot_ms; /* an undeclared consumer of a detached node role is seen since; 0: none */
-    int64_t repair_since_boot_ms;  /* injected pods whose role is broken since (guard); 0: none */
-    int64_t guard_told_s;          /* wall: the Event GuardFired was told for the guard that fired then; 0: for none */
+    int64_t progress_boot_ms;       /* the last forward movement of the rollout (deadline) */
+    int progress_marker;            /* proven pods at that time */
+    int64_t soak_first_boot_ms;     /* all proofs true without interruption since; 0: not now */
+    int64_t soak_last_boot_ms;      /* seen true last: a gap longer than RECONCILE_GAP_MAX_MS restarts the soak */
+    int64_t restore_boot_ms;        /* re-attached at: soak of deletion and of rollback */
+    int64_t restore_moved_boot_ms;  /* pods came forward on the way back last at; 0: none is under way */
+    int restore_left;               /* what was left to do then */
+    int64_t earlier_unused_boot_ms; /* no pod has had a role of before since; 0: one has, or there is none */
+    int64_t unready_since_boot_ms;  /* an aws-node pod or node is unready since (guard); 0: none */
+    int64_t foreign_since_boot_ms;  /* an undeclared consumer of a detached node role is seen since; 0: none */
+    int64_t repair_since_boot_ms;   /* injected pods whose role is broken since (guard); 0: none */
+    int64_t guard_told_s;           /* wall: the Event GuardFired was told for the guard that fired then; 0: for none */
     int64_t failing_since_boot_ms;
     int64_t backoff_until_boot_ms; /* a fight with another controller (L8) */
     int64_t flips[3];

@@ -19,6 +19,19 @@
 #define ROLE_ARN_PATH "/metadata/annotations/eks.amazonaws.com~1role-arn"
 #define STS_PATH "/metadata/annotations/eks.amazonaws.com~1sts-regional-endpoints"
 
+/* A rollback leaves pods alone that run well with the role of before. */
+static bool goes(const struct ctx *c, const char *role) {
+    return str_eq(role, c->role_arn) || (c->earlier_too && role && strlist_has(&c->s->role.earlier, role));
+}
+
+/* Pods that bear the role but fail a check of the proof (wrong audience, too old) bear it all the same. */
+static bool bears_role(const struct ctx *c, const struct pod_fact *f) {
+    const char *role = NULL;
+    if (f->state == POD_TARGET)
+        return true;
+    return pod_credential(f->pod, &role) == POD_CREDENTIAL_IRSA && goes(c, role);
+}
+
 static void patch_op(json *ops, const char *op, const char *path, const char *value) {
     json *o = json_object();
     json_add_str(o, "op", op);
@@ -93,7 +106,7 @@ bool node_roles_carry(struct ctx *c, const char **lacks) {
     *lacks = NULL;
     if (!prior_role_is_known(c))
         return false;
-    if (c->s->prior.role_arn || c->ntarget == 0)
+    if (c->s->prior.role_arn || (c->ntarget == 0 && c->s->role.earlier.n == 0))
         return true;
     if (!observe_node_roles(c, G8) || c->missing_reads)
         return false;
@@ -128,7 +141,7 @@ static bool workload_is_known(struct ctx *c) {
 static bool restore_annotation(struct ctx *c) {
     const struct service_account_view *sa = c->w->service_account;
     const char *prior = c->s->prior.role_arn;
-    if (!sa || !str_eq(sa->role_arn, c->role_arn) || str_eq(prior, c->role_arn)) {
+    if (!sa || !goes(c, sa->role_arn) || str_eq(prior, sa->role_arn)) {
         c->s->rollout.role_arn = NULL;
         return true;
     }
@@ -140,7 +153,7 @@ static bool restore_annotation(struct ctx *c) {
         step = ctx_step(c, G4, effect_unannotate(c), "new pods get the node role again",
                         "- remove the role annotation from ServiceAccount kube-system/aws-node");
     step->event_reason = "AnnotationRestored";
-    step->event_note = arena_printf(c->a, "the annotation no longer names %s", c->role_arn);
+    step->event_note = arena_printf(c->a, "the annotation no longer names %s", sa->role_arn);
     return ctx_wait(c, G4, REASON_RESTORING, 0, "taking the annotation back");
 }
 
@@ -150,30 +163,20 @@ static bool new_pods_are_free(struct ctx *c) {
         return true;
     if (!dry_run_role(c, G4, POLL_MS, &role))
         return false;
-    if (!str_eq(role, c->role_arn) || MUTANT(restoring_does_not_await_the_webhook))
+    if (!goes(c, role) || MUTANT(restoring_does_not_await_the_webhook))
         return true;
     return ctx_wait(c, G4, REASON_RESTORING, POLL_MS, "waits until a dry-run pod is not injected with %s any more",
-                    c->role_arn);
-}
-
-/* Pods that bear the role but fail a check of the proof (wrong audience, too old) bear it all the same. */
-static bool bears_role(const struct pod_fact *f, const char *role_arn) {
-    const char *role = NULL;
-    if (f->state == POD_TARGET)
-        return true;
-    return pod_credential(f->pod, &role) == POD_CREDENTIAL_IRSA && str_eq(role, role_arn);
+                    role);
 }
 
 /* Pods of a DaemonSet that was deleted without them run on, and live on what they have. */
 static bool orphans_are_gone(struct ctx *c) {
-    for (size_t i = 0; i < c->npods; i++) {
-        const char *role = NULL;
-        if (pod_credential(c->pods[i].pod, &role) == POD_CREDENTIAL_IRSA && str_eq(role, c->role_arn))
+    for (size_t i = 0; i < c->npods; i++)
+        if (bears_role(c, &c->pods[i]))
             return ctx_stall(c, G6, REASON_WORKLOAD_MISSING,
                              "there is no DaemonSet kube-system/aws-node, and pod %s on node %s runs on with the role; "
                              "install the VPC CNI, or delete the pod",
                              c->pods[i].pod->meta.name, c->pods[i].pod->node);
-    }
     return true;
 }
 
@@ -187,7 +190,7 @@ static const struct pod_fact *pod_with_role(const struct ctx *c) {
     const struct pod_fact *next = NULL;
     for (size_t i = 0; i < c->npods; i++) {
         const struct pod_fact *f = &c->pods[i];
-        if (f->ours && bears_role(f, c->role_arn) && (!next || goes_before(f, next)))
+        if (f->ours && bears_role(c, f) && (!next || goes_before(f, next)))
             next = f;
     }
     return next;
@@ -207,7 +210,7 @@ static int left_to_restore(const struct ctx *c) {
     size_t wanted = ds->desired > 0 ? (size_t)ds->desired : 0;
     size_t left = terminating(c) + (wanted > c->npods ? wanted - c->npods : 0);
     for (size_t i = 0; i < c->npods; i++)
-        left += !c->pods[i].ready + 2 * (size_t)bears_role(&c->pods[i], c->role_arn);
+        left += !c->pods[i].ready + 2 * (size_t)bears_role(c, &c->pods[i]);
     return (int)left;
 }
 
@@ -264,7 +267,7 @@ static bool recreate_one(struct ctx *c, const struct pod_fact *f) {
     if (!everyone_present(c))
         return wait_for_pods(c, G5, "waits for the pod that was re-created last");
     for (size_t i = 0; i < c->npods; i++)
-        if (!c->pods[i].ready && !bears_role(&c->pods[i], c->role_arn) && c->s->prior.worked)
+        if (!c->pods[i].ready && !bears_role(c, &c->pods[i]) && c->s->prior.worked)
             return wait_for_pods(c, G5, arena_printf(c->a, "waits until pod %s is Ready", c->pods[i].pod->meta.name));
     struct step *step = ctx_step(c, G5, effect_delete_pod(c, f->pod), "it bears the role that goes",
                                  "~ re-create pod %s on node %s (without the role)", f->pod->meta.name, f->pod->node);
@@ -296,6 +299,7 @@ static bool restore_pods(struct ctx *c, enum restore_goal goal) {
 }
 
 bool plan_restore(struct ctx *c, enum restore_goal goal) {
+    c->earlier_too = goal == RESTORE_DELETE || goal == RESTORE_NODE_ROLE;
     const char *why = goal == RESTORE_DELETE ? "the binding is being deleted" : "aws-node goes back to the node role";
     return plan_reattach(c, G7, why) && soak_reattached(c) &&
            GUARD(absent_workload_is_looked_for, workload_is_known(c)) && restore_annotation(c) &&

@@ -6,6 +6,8 @@
 #include "reconcilers/guard_switch.h"
 #include "reconcilers/policy_document.h"
 
+#define ADOPTION_TAGS_MAX 40 /* IAM allows 50 on a role, and a few come later */
+
 static const char *tag_value(const json *tags, const char *key) {
     for (const json *it = json_first(tags); it; it = it->next)
         if (str_eq(json_str(it, "Key"), key))
@@ -75,6 +77,24 @@ static bool tags_say_ours(const struct ctx *c, const json *tags) {
            str_eq(tag_value(tags, TAG_BINDING), c->b->name);
 }
 
+/* Written with the adoption, before any of them is attached: what was there before us is not ours to take off again (S5). */
+static bool add_tags_of_missing_policies(struct ctx *c, struct effect *e, int *n) {
+    const struct effect *list =
+        effect_new(c->a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", c->role_name, NULL);
+    const struct observation *o = ctx_read(c, list, LIVE_MAX_AGE_MS);
+    if (!o)
+        return false;
+    if (o->error.code)
+        return ctx_read_failed(c, G2, list, &o->error);
+    for (size_t i = 0; i < c->target_policies.n; i++) {
+        const char *arn = c->target_policies.v[i];
+        const char *key = arena_printf(c->a, "%s%s", TAG_ATTACHED_PREFIX, name_of_arn(arn));
+        if (!attached_has(o->value, arn) && strlen(key) <= TAG_KEY_MAX && *n < ADOPTION_TAGS_MAX)
+            add_tag(c, e, n, key, arn);
+    }
+    return true;
+}
+
 static bool check_ownership(struct ctx *c, const json *role) {
     const json *tags = json_get(role, "Tags");
     c->role_adopted = str_eq(tag_value(tags, TAG_ADOPTED), "true");
@@ -91,6 +111,8 @@ static bool check_ownership(struct ctx *c, const json *role) {
     int n = 0;
     add_own_tags(c, e, &n);
     add_tag(c, e, &n, TAG_ADOPTED, "true");
+    if (!add_tags_of_missing_policies(c, e, &n))
+        return false;
     struct step *step = ctx_step(c, G2, e, "adoption was asked for",
                                  "~ adopt IAM role %s (tags only; it is never deleted)", c->role_arn);
     step->event_reason = "RoleAdopted";
@@ -222,6 +244,7 @@ bool plan_role(struct ctx *c) {
         return false;
     if (o->error.code && o->error.code != ERR_NOT_FOUND)
         return ctx_read_failed(c, G2, e, &o->error);
+    remember_earlier_roles(c);
     c->s->role.name = c->role_name;
     c->s->role.arn = c->role_arn;
     if (!c->s->prior.recorded && o->error.code == ERR_NOT_FOUND)

@@ -162,7 +162,8 @@ void detach_saw_write(struct sim_checker *c, const char *action, const char *lin
         p->given_back = p->given_back || p->took;
         p->took = false;
     } else {
-        p->took = c->at_hand;
+        p->took =
+            c->at_hand && detach_is_node_role(c, role); /* a role of its own that nobody has is not owed anything */
         p->given_back = false;
         p->probed_ms = -1;
     }

@@ -286,7 +286,7 @@ def test_kubectl_explain(cluster):
 FULL_STATUS = {
     "observedGeneration": 9007199254740993,
     "cluster": {"name": "prod", "region": "us-west-2", "arn": "arn:c", "issuer": "https://i", "accountID": "111122223333"},
-    "role": {"arn": ROLE, "name": "cni", "id": "AROA", "created": True},
+    "role": {"arn": ROLE, "name": "cni", "id": "AROA", "created": True, "earlierARNs": [ROLE]},
     "provider": {"arn": "arn:p", "created": True},
     "policies": {"arns": ["arn:a"], "createdARN": "arn:b"},
     "prior": {"recorded": True, "roleARN": "", "stsRegionalEndpoints": "true", "worked": True},

@@ -125,6 +125,13 @@ static bool is_ours(char tags[][2][256], int n) {
            str_eq(tag(tags, n, "cniiam.dev/binding"), "aws-node");
 }
 
+static void judge_detach_from_adopted(struct sim *s, struct sim_role *r, const char *policy) {
+    char key[160];
+    snprintf(key, sizeof key, "cniiam.dev/attached/%s", strrchr(policy, '/') + 1);
+    if (!str_eq(tag(r->tags, r->ntags, key), policy))
+        violated(s, "S5", "detached %s from the adopted role %s, which had it before", policy, r->name);
+}
+
 static void judge_delete_role(struct sim *s, struct sim_role *r) {
     if (!is_ours(r->tags, r->ntags) || tag(r->tags, r->ntags, "cniiam.dev/adopted"))
         violated(s, "S5", "deleted role %s, which is not ours", r->name);
@@ -236,6 +243,8 @@ void sim_judge_step(struct sim *s, const struct effect *e) {
         judge_detach(s, r, effect_arg(e, "PolicyArn"));
     else if (e->kind == EFFECT_IAM_DETACH_ROLE_POLICY && r && !is_ours(r->tags, r->ntags))
         violated(s, "S5", "detached a policy from role %s, which is not ours", r->name);
+    else if (e->kind == EFFECT_IAM_DETACH_ROLE_POLICY && r && tag(r->tags, r->ntags, "cniiam.dev/adopted"))
+        judge_detach_from_adopted(s, r, effect_arg(e, "PolicyArn"));
     if (e->kind == EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY && r && !is_ours(r->tags, r->ntags))
         violated(s, "S5", "rewrote the trust of role %s, which is not ours", r->name);
     if (e->kind == EFFECT_IAM_DELETE_ROLE && r)

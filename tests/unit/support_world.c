@@ -612,6 +612,14 @@ static json *answer_read(struct sim *s, struct arena *a, const struct effect *e,
 
 /* --- answers: writes --- */
 
+static void untag(struct sim_role *r, const char *key) {
+    int kept = 0;
+    for (int i = 0; i < r->ntags; i++)
+        if (strcmp(r->tags[i][0], key) != 0)
+            memmove(r->tags[kept++], r->tags[i], sizeof r->tags[i]);
+    r->ntags = kept;
+}
+
 static json *create_role(struct sim *s, const struct effect *e, struct error *err) {
     if (sim_role(s, effect_arg(e, "RoleName"))) {
         error_set(err, ERR_ALREADY_EXISTS, "role exists");
@@ -736,6 +744,9 @@ static json *apply_iam(struct sim *s, const struct effect *e, struct error *err)
         return create_role(s, e, err);
     case EFFECT_IAM_TAG_ROLE:
         tags_from(e, r->tags, &r->ntags);
+        return NULL;
+    case EFFECT_IAM_UNTAG_ROLE:
+        untag(r, effect_arg(e, "TagKeys.member.1"));
         return NULL;
     case EFFECT_IAM_UPDATE_ASSUME_ROLE_POLICY:
         snprintf(r->trust, sizeof r->trust, "%s", effect_arg(e, "PolicyDocument"));

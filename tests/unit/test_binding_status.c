@@ -65,6 +65,7 @@ static struct cib_status full_status(struct cib_node_role *roles, struct arena *
     s.cluster.name = "prod", s.cluster.region = "us-west-2", s.cluster.arn = "arn:c", s.cluster.issuer = "https://i",
     s.cluster.account_id = "111122223333";
     s.role.arn = "arn:role", s.role.name = "role", s.role.id = "AROA", s.role.created = true;
+    s.role.earlier = list(a, "arn:role-before", NULL);
     s.provider.arn = "arn:provider", s.provider.created = true;
     s.policies.arns = list(a, "arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy", NULL);
     s.policies.created_arn = "arn:created";
@@ -94,6 +95,7 @@ static void test_status__there_and_back(void **state) {
     assert_string_equal(b.cluster.account_id, "111122223333");
     assert_true(b.role.created && b.provider.created && b.prior.recorded && b.prior.worked && b.approval.used &&
                 b.guard.fired);
+    assert_string_equal(b.role.earlier.v[0], "arn:role-before");
     assert_string_equal(b.prior.role_arn, "");   /* was there, and empty */
     assert_null(b.prior.sts_regional_endpoints); /* was absent */
     assert_int_equal(b.rollout.canary_ms, AT + 1000);

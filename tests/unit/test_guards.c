@@ -423,6 +423,20 @@ static bool another_role_and_a_missed_pod(void) {
     return breaks_s1(s);
 }
 
+/* The watch is silent, and a late webhook gave a new pod the role of before. */
+static bool a_pod_with_the_role_of_before(void) {
+    struct sim *s = detached(QUICK);
+    char before[128];
+    snprintf(before, sizeof before, "%s", sim_own_role_arn(s));
+    sim_set_spec(s, QUICK_WITH(NAMED(""), ""));
+    sim_until(s, "PodsProven", "False", NULL, 5 * MINUTES);
+    sim_until(s, "PodsProven", "True", NULL, 5 * MINUTES);
+    sim_informers_sleep(s);
+    snprintf(first_pod(s)->role, sizeof first_pod(s)->role, "%s", before);
+    sim_run(s, 3 * MINUTES);
+    return breaks_s1(s);
+}
+
 static bool a_role_whose_tags_changed_hands(void) {
     struct sim *s = detached(QUICK);
     struct sim_role *r = sim_own_role(s);
@@ -433,6 +447,14 @@ static bool a_role_whose_tags_changed_hands(void) {
             strcpy(r->tags[i][1], "terraform");
     for (int i = 0; i < 600 && !s->finalizer_gone; i++)
         sim_run(s, 1000);
+    return breaks(s, "S5");
+}
+
+static bool an_adopted_role_that_had_the_policy(void) {
+    struct sim *s = sim_start(3, QUICK_WITH("\"role\":{\"name\":\"cni\",\"management\":\"Adopt\"},", ""));
+    sim_role_attach(sim_foreign_role(s, "cni"), SIM_CNI_POLICY);
+    sim_until(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+    delete_binding(s);
     return breaks(s, "S5");
 }
 
@@ -513,7 +535,9 @@ static const struct row rows[] = {
     ROW(absent_workload_is_looked_for, "S1", informers_that_know_nothing),
     ROW(pods_are_back, "S1", pods_that_still_bear_the_role),
     ROW(role_change_restores_first, "S1", another_role_and_a_missed_pod),
+    ROW(earlier_role_is_unused, "S1", a_pod_with_the_role_of_before),
     ROW(live_tags_are_ours, "S5", a_role_whose_tags_changed_hands),
+    ROW(adopted_policy_is_ours, "S5", an_adopted_role_that_had_the_policy),
     ROW(role_is_trusted_by_nobody_else, "S5", a_role_that_others_use_too),
     ROW(provider_is_unused, "S5", a_provider_that_others_use_too),
 };

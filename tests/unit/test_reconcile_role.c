@@ -44,6 +44,26 @@ static void a_reading_mode_does_not_restore(void **state) {
     sim_end(s);
 }
 
+/* ... and so is a policy that it had; one that it did not have goes, and the mark of it. */
+static void adopted_roles_keep_the_policies_that_they_had(void **state) {
+    (void)state;
+    for (int had = 0; had < 2; had++) {
+        struct sim *s = sim_start(3, QUICK_WITH(NAMED("Adopt"), ""));
+        struct sim_role *r = sim_foreign_role(s, "cni");
+        if (had)
+            sim_role_attach(r, SIM_CNI_POLICY);
+        sim_role_attach(r, "arn:aws:iam::aws:policy/ReadOnlyAccess");
+        sim_expect(s, "NodeRoleDetached", "True", NULL, 20 * MINUTES);
+        assert_true(sim_role_has(r, SIM_CNI_POLICY));
+        sim_delete_and_wait(s);
+        assert_int_equal(sim_role_has(r, SIM_CNI_POLICY), had);
+        assert_true(sim_role_has(r, "arn:aws:iam::aws:policy/ReadOnlyAccess"));
+        for (int i = 0; i < r->ntags; i++)
+            assert_null(strstr(r->tags[i][0], "cniiam.dev/attached/"));
+        sim_end(s);
+    }
+}
+
 static void adopted_roles_are_kept(void **state) {
     (void)state;
     struct sim *s = sim_start(3, QUICK_WITH(NAMED("Adopt"), ""));
@@ -426,6 +446,7 @@ int main(void) {
         cmocka_unit_test(suspended_bindings_restore_too),
         cmocka_unit_test(a_reading_mode_does_not_restore),
         cmocka_unit_test(adopted_roles_are_kept),
+        cmocka_unit_test(adopted_roles_keep_the_policies_that_they_had),
         cmocka_unit_test(a_foreign_role_of_the_name_is_left_alone),
         cmocka_unit_test(a_role_that_is_only_referenced),
         cmocka_unit_test(a_boundary_is_set_and_asked),
