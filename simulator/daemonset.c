@@ -182,6 +182,7 @@ void daemonset_sync(struct sim_world *w) {
     json *ds = json_dup(stored);
     struct arena *a = arena_new(0);
     struct places p = {.a = a, .hash = daemonset_hash(ds, a), .uid = json_str(ds, "metadata.uid")};
+    revisions_keep(w, ds, p.hash);
     sim_kube_each(w->kube, "nodes", NULL, collect_node, &p);
     sim_kube_each(w->kube, "pods", "kube-system", collect_pod, &p);
     struct count c = count(&p);

@@ -33,6 +33,8 @@ struct sim_world {
     int nodes_made, pods_made;
     /* daemonset.c */
     uint64_t daemonset_timer;
+    /* revisions.c */
+    char revision_of[96]; /* the template whose revision is the last */
     /* garbage.c */
     uint64_t garbage_timer;
     bool owners_wait; /* for what they owned to be gone */
@@ -68,6 +70,8 @@ void node_on_write(struct sim_world *w, const char *type, const char *resource, 
 void node_forget_leaving(struct sim_world *w);
 void node_on_aws_write(struct sim_world *w);
 bool node_runs_aws_node(const json *node);
+
+void revisions_keep(struct sim_world *w, const json *ds, const char *hash);
 
 void garbage_on_write(struct sim_world *w, const char *type, const char *resource, const json *object);
 

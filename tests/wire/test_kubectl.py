@@ -186,6 +186,16 @@ def test_rollout_and_pods(world):
     assert "successfully rolled out" in world.kubectl("rollout", "status", *at, "--timeout=30s")
     after = ready_pods(world)
     assert len(after) == 2 and not after & before
+    revisions = world.kubectl("rollout", "history", *at).splitlines()[2:]
+    assert [line.split()[0] for line in revisions if line] == ["1", "2"]
+    assert "restartedAt" in world.kubectl("rollout", "history", *at, "--revision=2")
+    assert "rolled back" in world.kubectl("rollout", "undo", *at)
+    assert "successfully rolled out" in world.kubectl("rollout", "status", *at, "--timeout=30s")
+    template = json.loads(world.kubectl("get", *at, "-o", "json"))["spec"]["template"]
+    assert "restartedAt" not in json.dumps(template)
+    revisions = world.kubectl("rollout", "history", *at).splitlines()[2:]
+    assert [line.split()[0] for line in revisions if line] == ["2", "3"]
+    after = ready_pods(world)
     gone = sorted(after)[0]
     world.kubectl("delete", "pod", *NODE, gone)
     assert "not found" in refused(world, "get", "pod", *NODE, gone)
