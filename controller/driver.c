@@ -419,8 +419,8 @@ static void write_status(struct driver *d) {
             pass_put_off(d, left_ms);
         return;
     }
-    bool swap = is_destructive(step_of(d)) && !MUTANT(intent_without_compare_and_swap);
-    const char *seen = swap ? b->resource_version : NULL;
+    /* S3: who took over with an old picture would write over what was detached meanwhile, and nobody knew of it any more. */
+    const char *seen = MUTANT(intent_without_compare_and_swap) ? NULL : b->resource_version;
     json *document = cib_status_apply_document(b, &d->decision->status, seen);
     struct effect *e = effect_new(d->arena, EFFECT_K8S_APPLY_STATUS, "resource", CIB_RESOURCE, "name", b->name,
                                   "fieldManager", FIELD_MANAGER, "force", "true", NULL);

@@ -63,8 +63,10 @@ static bool has_written(struct sim *s, const void *n) {
 }
 
 void sim_run_until_writes(struct sim *s, int n) {
-    if (!has_written(s, &n) && !sim_run_until(s, has_written, &n, 34 * MINUTES))
-        fail_msg("only %d of %d writes", s->nlog, n);
+    if (has_written(s, &n) || sim_run_until(s, has_written, &n, 34 * MINUTES))
+        return;
+    sim_dump(s);
+    fail_msg("only %d of %d writes", s->nlog, n);
 }
 
 void sim_wait_for_end(struct sim *s) {

@@ -362,6 +362,7 @@ static void a_removal_is_sent_once(void **state) {
     struct reply r = with_role(EFFECT_IAM_DETACH_ROLE_POLICY, "expired-once"); /* at once: nothing became older */
     expect(&r, ERR_NONE);
     assert_int_equal(calls("expired-once"), 2);
+    json_free(r.value);
 }
 
 static bool gate(void *arg) {
