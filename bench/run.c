@@ -18,8 +18,8 @@
 
 #define RESTART_AFTER_MS 1000
 #define GOAL_LOOK_MS 500
-#define GOAL_HOLDS_MS 90000   /* longer than one look at AWS: what an operator finds out after its start included */
-#define QUIET_MS (150 * 1000) /* next to GOAL_HOLDS_MS: four looks at AWS */
+#define GOAL_HOLDS_MS 70000  /* longer than one look at AWS: what an operator finds out after its start included */
+#define QUIET_MS (80 * 1000) /* longer than one look at AWS, too; scenarios without faults rest for an hour */
 #define AUDIT_INTERVAL_MS 60000
 #define BENCH_REPLICAS_MAX 2
 #define ACCESS_KEY "AKIASIMULATEDOPERATOR"
