@@ -396,7 +396,8 @@ static void test_status_is_written_before_the_step(void **state) {
     struct ports_call *c = ports_oldest(&ports);
     expect_next(EFFECT_K8S_APPLY_STATUS);
     assert_string_equal(json_str(c->body, "metadata.uid"), "uid-1"); /* keeps it from being created */
-    assert_string_equal(json_str(c->body, "metadata.resourceVersion"), "10"); /* S3: an old picture does not write over a new one */
+    assert_string_equal(json_str(c->body, "metadata.resourceVersion"),
+                        "10"); /* S3: an old picture does not write over a new one */
     assert_string_equal(effect_arg(c->effect, "force"), "true");
     assert_int_equal(world.intents_open, 0);
     accept();
