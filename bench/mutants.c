@@ -81,7 +81,7 @@ static const struct mutant mutants[] = {
     {"no_such_entity_is_success", "roles-not-seen", "whatever is not there counts as done", {0}},
     {"own_writes_are_not_awaited",
      "adopted",
-     "the next pass begins before the cache has seen the last write (KEP-5647)",
+     "the next pass begins before the cache has seen the last write, and writes status over it (KEP-5647)",
      {0}},
     {"state_file_is_trusted", "changes-while-away", "what the state file remembers counts as seen now", {0}},
     {"token_in_message", "slow-iam", "an error message quotes the token", {0}},

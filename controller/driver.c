@@ -420,7 +420,9 @@ static void write_status(struct driver *d) {
         return;
     }
     /* S3: who took over with an old picture would write over what was detached meanwhile, and nobody knew of it any more. */
-    const char *seen = MUTANT(intent_without_compare_and_swap) ? NULL : b->resource_version;
+    bool blind =
+        MUTANT(intent_without_compare_and_swap) || (MUTANT(own_writes_are_not_awaited) && !is_destructive(step_of(d)));
+    const char *seen = blind ? NULL : b->resource_version;
     json *document = cib_status_apply_document(b, &d->decision->status, seen);
     struct effect *e = effect_new(d->arena, EFFECT_K8S_APPLY_STATUS, "resource", CIB_RESOURCE, "name", b->name,
                                   "fieldManager", FIELD_MANAGER, "force", "true", NULL);
