@@ -43,14 +43,6 @@ static bool is_ready_not_target(const struct pod_fact *f) {
     return f->state != POD_TARGET && f->ready;
 }
 
-static bool fail(struct ctx *c, const char *why) {
-    c->s->phase = "RollingBack";
-    ctx_note(c, true, "RollbackStarted", "Rollback",
-             "%s; the annotation is taken off and the injected pods are re-created", why);
-    ctx_requeue(c, 1);
-    return ctx_wait(c, G5, REASON_ROLLING_BACK, 1, "%s: rolling back", why);
-}
-
 /* No forward movement of `marker` for the deadline? */
 static bool overdue(struct ctx *c, int marker) {
     struct progress *p = c->p;
@@ -105,6 +97,43 @@ static bool delete_one(struct ctx *c, const struct pod_fact *f, const char *why,
     step->event_reason = "PodRecreated";
     step->event_note = arena_printf(c->a, "deleted pod %s on node %s: %s", f->pod->meta.name, f->pod->node, what);
     return true;
+}
+
+static bool is_unready_not_target(const struct pod_fact *f) {
+    return f->state != POD_TARGET && !f->ready;
+}
+
+static const char *node_role_that_grants_nothing(const struct ctx *c) {
+    for (size_t i = 0; i < c->nroles && !c->s->prior.role_arn; i++)
+        if (!c->roles[i].grants_cni)
+            return c->roles[i].arn;
+    return NULL;
+}
+
+/* S1: there is no way back to nothing. A pod that never had anything may be tried again, now and then. */
+static bool stay(struct ctx *c, const char *why, const char *lacks) {
+    const struct pod_fact *f = pick_pod(c, is_unready_not_target);
+    if (f && may_try_another(c, (int)c->ntarget_ready))
+        return prove_again(c) && delete_one(c, f, "it has no permissions and was not injected", "not injected") &&
+               ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "re-creating pod %s, which was not injected",
+                        f->pod->meta.name);
+    return ctx_stall(
+        c, G5, REASON_POD_NOT_READY,
+        "%s; it is not rolled back: node role %s grants the CNI nothing, and pods that are Ready would be without "
+        "permissions; see with: kubectl -n kube-system get pods -l k8s-app=aws-node -o wide; mend or delete the "
+        "nodes whose pod is not Ready, it goes on by itself",
+        why, lacks);
+}
+
+static bool fail(struct ctx *c, const char *why) {
+    const char *lacks = node_role_that_grants_nothing(c);
+    if (!GUARD(rollback_takes_nothing, !lacks || c->ntarget_ready == 0))
+        return stay(c, why, lacks);
+    c->s->phase = "RollingBack";
+    ctx_note(c, true, "RollbackStarted", "Rollback",
+             "%s; the annotation is taken off and the injected pods are re-created", why);
+    ctx_requeue(c, 1);
+    return ctx_wait(c, G5, REASON_ROLLING_BACK, 1, "%s: rolling back", why);
 }
 
 static bool start_canary(struct ctx *c) {

@@ -400,6 +400,18 @@ static bool a_node_role_that_grants_nothing(void) {
     return breaks_s1(s);
 }
 
+static bool a_rollout_that_hangs_in_a_bootstrap(void) {
+    struct sim *s = sim_start(3, QUICK);
+    sim_role_detach(&s->roles[0], SIM_CNI_POLICY);
+    sim_run(s, 0);
+    sim_expect(s, "IdentityAnnotated", "True", NULL, 10 * MINUTES);
+    while (s->restart_applies == 0)
+        sim_run(s, 1000);
+    s->webhook_misses = 1;
+    sim_run(s, 40 * MINUTES);
+    return breaks_s1(s);
+}
+
 static bool pods_that_still_bear_the_role(void) {
     struct sim *s = detached(QUICK);
     s->webhook_misses = 0;
@@ -410,6 +422,8 @@ static bool pods_that_still_bear_the_role(void) {
 static bool informers_that_know_nothing(void) {
     struct sim *s = detached(QUICK);
     s->informers_know_nothing = true;
+    s->informers_sleep = true; /* nor of pods, which would be spared as orphans */
+    memset(s->seen, 0, sizeof s->seen);
     delete_binding(s);
     return breaks_s1(s);
 }
@@ -529,6 +543,7 @@ static const struct row rows[] = {
     ROW(policies_are_back, "S15", a_policy_that_is_still_off),
     ROW(restored_policy_is_enforced, "S1", a_policy_that_is_not_enforced_yet),
     ROW(node_roles_grant, "S1", a_node_role_that_grants_nothing),
+    ROW(rollback_takes_nothing, "S1", a_rollout_that_hangs_in_a_bootstrap),
     ROW(prior_role_works, "S1", the_earlier_role_is_gone),
     ROW(prior_role_works, "S1", the_earlier_role_has_no_policy),
     ROW(prior_role_works, "S1", the_earlier_role_has_no_trust),

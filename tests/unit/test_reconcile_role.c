@@ -172,6 +172,23 @@ static void bootstrap_and_its_deletion(void **state) {
     sim_end(s);
 }
 
+/* S1: the webhook missed a pod, which is never Ready then; going back would take from the others what they have. */
+static void a_bootstrap_that_misses_a_pod_goes_on(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_role_detach(&s->roles[0], SIM_CNI_POLICY);
+    sim_run(s, 0);
+    while (s->restart_applies == 0)
+        sim_run(s, 1000);
+    s->webhook_misses = 1;
+    sim_expect(s, "Stalled", "True", "PodNotReady", 30 * MINUTES);
+    assert_int_equal(sim_pods_with_role(s, sim_own_role_arn(s)), 1); /* the canary: the rollout waits for the pod */
+    sim_expect_ready(s);
+    assert_int_equal(sim_pods_with_role(s, sim_own_role_arn(s)), 3);
+    assert_int_equal(s->lost_permission, 0);
+    sim_end(s);
+}
+
 /* A node of a role that never had the policy joined after the migration: deletion must not take its pod's role away. */
 static void deletion_spares_pods_whose_node_role_never_had_it(void **state) {
     (void)state;
@@ -453,6 +470,7 @@ int main(void) {
         cmocka_unit_test(tags_are_kept_as_the_spec_says),
         cmocka_unit_test(the_ipv6_policy_is_made_repaired_and_removed),
         cmocka_unit_test(bootstrap_and_its_deletion),
+        cmocka_unit_test(a_bootstrap_that_misses_a_pod_goes_on),
         cmocka_unit_test(deletion_spares_pods_whose_node_role_never_had_it),
         cmocka_unit_test(on_delete_goes_one_by_one),
         cmocka_unit_test(the_way_back_begins_with_what_is_not_ready),
