@@ -150,8 +150,10 @@ static bool start_canary(struct ctx *c) {
     if (!prove_again(c))
         return false;
     delete_one(c, f, "one pod goes first: from then on its node lives on the role", "canary");
+    if (!str_eq(c->s->rollout.canary_uid,
+                f->pod->meta.uid)) /* again the same: no news to write, which would wake the next try */
+        c->s->rollout.canary_ms = c->w->now_wall_ms;
     c->s->rollout.canary_uid = f->pod->meta.uid;
-    c->s->rollout.canary_ms = c->w->now_wall_ms;
     c->p->canary_ready_boot_ms = 0;
     return ctx_wait(c, G5, REASON_CANARY, POLL_MS, "re-creating pod %s on node %s as the canary", f->pod->meta.name,
                     f->pod->node);
