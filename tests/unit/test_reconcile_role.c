@@ -82,7 +82,7 @@ static void a_foreign_role_of_the_name_is_left_alone(void **state) {
     struct sim *s = sim_start(2, QUICK_WITH(NAMED("Manage"), ""));
     struct sim_role *r = sim_foreign_role(s, "cni");
     char trust[4096];
-    strcpy(trust, r->trust);
+    snprintf(trust, sizeof trust, "%s", r->trust);
     sim_expect(s, "Stalled", "True", "RoleNotOurs", 5 * MINUTES);
     sim_expect(s, "RoleReady", "False", "RoleNotOurs", 1 * MINUTES); /* and not what would come after */
     assert_string_equal(r->trust, trust);
