@@ -303,13 +303,17 @@ static int faults_hit(void) {
     return hit;
 }
 
+static int64_t lasts_ms(const struct net_fault *f) {
+    return f->kind == NET_EMPTY_LIST ? NET_DIVERGENCE_MS : (int64_t)f->by * 1000;
+}
+
 /* What lasts longer than the progress deadline ends in a rollback, and the next try comes ten minutes later. */
 static bool one_outlasts_the_deadline(const struct run *r) {
     int n;
     const struct net_fault *faults = net_faults(&n);
     int64_t deadline_s = json_int64_or(binding(r), "spec.rollout.progressDeadlineSeconds", 600);
     for (int i = 0; i < n; i++)
-        if (faults[i].hit && faults[i].by >= deadline_s)
+        if (faults[i].hit && lasts_ms(&faults[i]) >= deadline_s * 1000)
             return true;
     return false;
 }
