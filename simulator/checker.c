@@ -61,6 +61,11 @@ static void on_aws_write(void *arg, const char *action, const char *line) {
     look_for_a_while(c);
 }
 
+static void saw_binding(struct sim_checker *c, const char *type, const json *binding) {
+    rollout_saw_binding(c, type, binding);
+    liveness_saw_binding(c, binding);
+}
+
 static void on_kube_write(void *arg, const char *type, const char *resource, const json *object, const char *manager) {
     struct sim_checker *c = arg;
     (void)manager;
@@ -73,7 +78,7 @@ static void on_kube_write(void *arg, const char *type, const char *resource, con
     else if (str_eq(resource, "daemonsets"))
         rollout_saw_workload(c, object);
     else if (str_eq(resource, "cniiambindings"))
-        rollout_saw_binding(c, type, object);
+        saw_binding(c, type, object);
     else if (str_eq(resource, "leases"))
         leader_saw_lease(c);
 }

@@ -115,6 +115,7 @@ struct sim_checker {
     int refusals;
     int64_t refused_ms;
     bool goes_on, said_stalled; /* another write was taken since; Stalled was True since the first */
+    bool deleting;
     uint64_t stall_timer, failover_timer;
     int64_t spell_ms;
     int spell_writes;
@@ -158,6 +159,7 @@ void secrets_judges(struct sim_checker *c, const struct call *k);
 void secrets_heard(struct sim_checker *c, const struct call *k, const char *body);
 
 void liveness_judges(struct sim_checker *c);
+void liveness_saw_binding(struct sim_checker *c, const json *binding);
 void liveness_heard(struct sim_checker *c, const struct call *k, int status, const char *body);
 
 #endif

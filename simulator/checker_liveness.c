@@ -4,7 +4,8 @@
  * L3 speaks of no progress: who asks for something else after a refusal, and gets it, goes on (a binding that is deleted
  * while a pod may not be, say). Refused once more afterwards, it is stuck again, and the minute is that of the third. Who
  * said Stalled and has not asked again for longer than any back-off waits for something else by now (a node that broke, a
- * proof that a new process makes anew); that it gets there is L2.
+ * proof that a new process makes anew); that it gets there is L2. A binding that is deleted asks for something else: what
+ * was refused before counts no more.
  */
 #include <stdio.h>
 #include <string.h>
@@ -66,6 +67,15 @@ void liveness_heard(struct sim_checker *c, const struct call *k, int status, con
     c->goes_on = false;
     if (c->refusals == REFUSALS && !c->stall_timer)
         c->stall_timer = world_after(c->w, STALLED_WITHIN_MS, on_stall_due, c);
+}
+
+void liveness_saw_binding(struct sim_checker *c, const json *binding) {
+    bool deleting = json_str(binding, "metadata.deletionTimestamp") != NULL;
+    if (deleting && !c->deleting) {
+        world_stop_timer(c->w, &c->stall_timer);
+        c->refusals = 0;
+    }
+    c->deleting = deleting;
 }
 
 /* --- L8 --- */
