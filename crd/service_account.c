@@ -11,7 +11,8 @@ static struct strlist annotation_managers(const json *o, const char *field, stru
 }
 
 static int64_t role_arn_set_ms(const json *o) {
-    static const char *const steps[] = {"f:metadata", "f:annotations", "f:" ROLE_ARN};
+    static const char annotation[] = "f:" ROLE_ARN;
+    static const char *const steps[] = {"f:metadata", "f:annotations", annotation};
     return field_set_ms(o, steps, 3);
 }
 
