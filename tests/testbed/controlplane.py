@@ -867,6 +867,15 @@ current-context: testbed
     def webhook_up(self) -> None:
         self.deploy_webhook()
 
+    @contextlib.contextmanager
+    def without_webhook(self) -> Iterator[None]:
+        """It is up again afterwards, however the block ends."""
+        self.webhook_down()
+        try:
+            yield
+        finally:
+            self.webhook_up()
+
     def _wait_webhook(self, up: bool) -> None:
         # A policy takes effect a moment after it was written, and no status says when: ask with a pod that is not made.
         if not self.api.find("serviceaccounts", "aws-node", "kube-system"):
