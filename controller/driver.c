@@ -335,19 +335,25 @@ static bool anything_is_off(const struct driver *d) {
     return false;
 }
 
+static bool gives_back(const struct step *s) {
+    return s && str_eq(s->gate, "G8") && effect_class(s->effect->kind) == EFFECT_WRITE;
+}
+
 /* Who lives on the role alone waits for no sentence: what gives back, and what repairs the role while a policy is off. */
 static bool waits_for_no_status(const struct driver *d) {
     const struct step *s = step_of(d);
     if (!s || effect_class(s->effect->kind) != EFFECT_WRITE)
         return false;
-    return str_eq(s->gate, "G8") ||
+    return gives_back(s) ||
            (anything_is_off(d) && (s->external || str_eq(effect_arg(s->effect, "resource"), "serviceaccounts")));
 }
 
-/* What gives back does not wait for a server that wants no status for good, or not for a while (S1'). */
+/* S1': what gives back waits neither for a server that wants no status for good, or not for a while, nor until a watch that
+ * lags shows the version that a status has to name. */
 static bool goes_without_status(const struct driver *d, const struct error *err) {
     bool for_good = error_disposition(err->code) == DISPOSITION_STALL && err->code != ERR_NOT_FOUND;
-    return waits_for_no_status(d) && (for_good || asked_to_wait_ms(err) > 0);
+    bool overtaken = err->code == ERR_CONFLICT && gives_back(step_of(d));
+    return overtaken || (waits_for_no_status(d) && (for_good || asked_to_wait_ms(err) > 0));
 }
 
 static void status_failed(struct driver *d, const struct error *err) {

@@ -452,7 +452,13 @@ static void test_the_guard_gives_back_even_when_the_status_is_refused(void **sta
     ports_advance(&ports, 500);
     refuse(ERR_UNAVAILABLE); /* passes: the next try comes soon */
     assert_int_equal(ports_open(&ports), 0);
+    ports_advance(&ports, 1000);
+    refuse(ERR_CONFLICT); /* a watch that lags does not show what a status would have to name */
+    expect_next(EFFECT_IAM_ATTACH_ROLE_POLICY);
+    accept();
+    turn();
     plan(detach(), true); /* takes away: never */
+    refuse(ERR_CONFLICT);
     ports_advance(&ports, 1000);
     refuse(ERR_INVALID);
     assert_int_equal(ports_open(&ports), 0);
