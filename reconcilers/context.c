@@ -73,10 +73,13 @@ void ctx_condition(struct ctx *c, const char *type, enum cib_condition_status st
     cib_condition_set(c->s, cond);
 }
 
-static void set_gate(struct ctx *c, enum gate g, enum cib_gate_state state, const char *evidence) {
+void ctx_set_gate(struct ctx *c, enum gate g, enum cib_gate_state state, const char *evidence) {
     struct cib_gate *gate = &c->s->gates[g];
-    if (gate->state != state || !gate->name || gate->since_ms == 0)
+    const struct cib_gate *was = &c->w->binding->status.gates[g];
+    if (!gate->name || gate->since_ms == 0)
         gate->since_ms = c->w->now_wall_ms;
+    else if (gate->state != state)
+        gate->since_ms = was->state == state && was->since_ms > 0 ? was->since_ms : c->w->now_wall_ms;
     gate->name = gate_names[g];
     gate->state = state;
     gate->evidence = evidence;
@@ -98,7 +101,7 @@ bool ctx_stall(struct ctx *c, enum gate g, const char *reason, const char *fmt, 
     }
     c->blocked = true;
     c->gate_stalled[g] = true;
-    set_gate(c, g, CIB_GATE_FAILED, message);
+    ctx_set_gate(c, g, CIB_GATE_FAILED, message);
     ctx_condition(c, gate_conditions[g], CIB_CONDITION_FALSE, reason, message);
     ctx_requeue(c, STALLED_RETRY_MS);
     return false;
@@ -115,7 +118,7 @@ bool ctx_wait(struct ctx *c, enum gate g, const char *reason, int64_t requeue_ms
     }
     c->blocked = true;
     if (!c->gate_stalled[g]) {
-        set_gate(c, g, CIB_GATE_WAITING, message);
+        ctx_set_gate(c, g, CIB_GATE_WAITING, message);
         ctx_condition(c, gate_conditions[g], CIB_CONDITION_FALSE, reason, message);
     }
     if (requeue_ms > 0)
@@ -128,18 +131,18 @@ bool ctx_pass(struct ctx *c, enum gate g, const char *reason, const char *fmt, .
     va_start(ap, fmt);
     char *message = arena_vprintf(c->a, fmt, ap);
     va_end(ap);
-    set_gate(c, g, CIB_GATE_PASSED, message);
+    ctx_set_gate(c, g, CIB_GATE_PASSED, message);
     ctx_condition(c, gate_conditions[g], CIB_CONDITION_TRUE, reason, message);
     return true;
 }
 
 void ctx_pending(struct ctx *c, enum gate g) {
-    set_gate(c, g, CIB_GATE_PENDING, "waits for an earlier gate");
+    ctx_set_gate(c, g, CIB_GATE_PENDING, "waits for an earlier gate");
     ctx_condition(c, gate_conditions[g], CIB_CONDITION_FALSE, REASON_WAITING, "waits for an earlier gate");
 }
 
 void ctx_gate_not_applicable(struct ctx *c, enum gate g, const char *why) {
-    set_gate(c, g, CIB_GATE_NOT_APPLICABLE, why);
+    ctx_set_gate(c, g, CIB_GATE_NOT_APPLICABLE, why);
 }
 
 /* What somebody has to do when a server said no for good. */

@@ -119,6 +119,9 @@ const char *gate_name(enum gate g);
 const char *gate_condition(enum gate g);
 void ctx_condition(struct ctx *c, const char *type, enum cib_condition_status status, const char *reason,
                    const char *message);
+/* Since when: planners may say this and then that, what counts is what status said before. Another time with each decision would be
+ * news, and wake the next one (L8). since_ms 0: whoever set it wants it to begin now. */
+void ctx_set_gate(struct ctx *c, enum gate g, enum cib_gate_state state, const char *evidence);
 bool ctx_gate_passed(const struct ctx *c, enum gate g);
 struct cib_node_role *ctx_status_role(struct ctx *c, const char *arn, bool create);
 bool ctx_anything_detached(const struct ctx *c); /* status says that we took a policy off some node role */

@@ -13,6 +13,7 @@
 #include "reconcilers/guard_switch.h"
 
 #define PROBE_MAX_AGE_MS 120000
+#define ANNOUNCED_MS 60000 /* for so long an announcement stands */
 
 static bool role_is_in_scope(const struct ctx *c, const struct node_role_fact *r) {
     const struct strlist *only = &c->spec->node_role.role_arns;
@@ -268,6 +269,25 @@ static bool role_is_tagged(struct ctx *c, const char *node_role, const char *pol
     return false;
 }
 
+/* L8: a refused detachment is tried again under the same announcement. A new one is news, which would wake the next try. */
+static bool is_announced(const struct ctx *c, const struct cib_intent *i, const char *policy) {
+    return str_eq(i->action, "Detach") && str_eq(i->policy_arn, policy) && str_eq(i->digest, c->s->plan.digest) &&
+           i->epoch == c->w->epoch && c->w->now_wall_ms >= i->at_ms && c->w->now_wall_ms - i->at_ms < ANNOUNCED_MS;
+}
+
+static void announce(struct ctx *c, struct cib_node_role *s, const char *policy) {
+    if (!strlist_has(&s->detached, policy) && !MUTANT(prior_state_is_not_recorded))
+        strlist_add(&s->detached, policy, c->a);
+    if (is_announced(c, &s->intent, policy))
+        return;
+    s->probed_ms = c->w->now_wall_ms;
+    s->intent = (struct cib_intent){.action = "Detach",
+                                    .policy_arn = policy,
+                                    .digest = c->s->plan.digest,
+                                    .epoch = c->w->epoch,
+                                    .at_ms = c->w->now_wall_ms};
+}
+
 static void detach(struct ctx *c, const struct node_role_fact *r, const char *policy) {
     struct step *step = ctx_step(
         c, G7, effect_new(c->a, EFFECT_IAM_DETACH_ROLE_POLICY, "RoleName", r->name, "PolicyArn", policy, NULL),
@@ -276,14 +296,7 @@ static void detach(struct ctx *c, const struct node_role_fact *r, const char *po
     if (!ctx_has_step(c) || !s)
         return;
     /* The prior state and the intent stand in status before the call goes out; the driver writes them by compare-and-swap. */
-    if (!strlist_has(&s->detached, policy) && !MUTANT(prior_state_is_not_recorded))
-        strlist_add(&s->detached, policy, c->a);
-    s->probed_ms = c->w->now_wall_ms;
-    s->intent = (struct cib_intent){.action = "Detach",
-                                    .policy_arn = policy,
-                                    .digest = c->s->plan.digest,
-                                    .epoch = c->w->epoch,
-                                    .at_ms = c->w->now_wall_ms};
+    announce(c, s, policy);
     step->event_reason = "PolicyDetached";
     step->event_note = arena_printf(c->a, "detached %s from node role %s", policy, r->name);
 }

@@ -267,11 +267,8 @@ void report_guard(struct ctx *c) {
     } else {
         ctx_condition(c, "GuardActive", CIB_CONDITION_FALSE, REASON_NOT_NEEDED, "the node roles have their policy");
     }
-    c->s->gates[G8].name = gate_name(G8);
-    enum cib_gate_state state =
-        watching && !c->s->guard.fired ? CIB_GATE_PASSED : (c->s->guard.fired ? CIB_GATE_FAILED : CIB_GATE_PENDING);
-    if (c->s->gates[G8].state != state || c->s->gates[G8].since_ms == 0)
-        c->s->gates[G8].since_ms = c->w->now_wall_ms;
-    c->s->gates[G8].state = state;
-    c->s->gates[G8].evidence = c->s->guard.fired ? c->s->guard.reason : (watching ? "watching" : "nothing to guard");
+    if (c->s->guard.fired)
+        ctx_set_gate(c, G8, CIB_GATE_FAILED, c->s->guard.reason);
+    else
+        ctx_set_gate(c, G8, watching ? CIB_GATE_PASSED : CIB_GATE_PENDING, watching ? "watching" : "nothing to guard");
 }

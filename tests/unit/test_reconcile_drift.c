@@ -238,6 +238,36 @@ static void a_policy_that_is_lost_now_and_then_is_no_fight(void **state) {
     sim_end(s);
 }
 
+static int status_writes_in_ten_minutes(struct sim *s) {
+    sim_expect(s, "Stalled", "True", "AccessDenied", 20 * MINUTES);
+    sim_run(s, 2 * MINUTES); /* what there is to say is said */
+    int before = s->status_writes;
+    sim_run(s, 10 * MINUTES);
+    return s->status_writes - before;
+}
+
+/* L8: each write of status wakes the next try, before its back-off is over. */
+static void a_refusal_that_lasts_is_no_news(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    s->fail_kind = EFFECT_IAM_DETACH_ROLE_POLICY;
+    s->fail_code = ERR_FORBIDDEN;
+    s->fail_count = 1000;
+    assert_in_range(status_writes_in_ten_minutes(s), 0,
+                    20); /* each two minutes a probe (S3), each minute an announcement */
+    s->fail_count = 0;
+    sim_expect(s, "NodeRoleDetached", "True", NULL, 10 * MINUTES);
+    s->fail_kind = EFFECT_K8S_JSON_PATCH;
+    s->fail_match = "cniiambindings";
+    s->fail_count = 1000;
+    sim_delete_binding(s);
+    assert_int_equal(status_writes_in_ten_minutes(s), 0);
+    s->fail_count = 0;
+    sim_wait_for_end(s);
+    assert_true(sim_every_pod_permitted(s));
+    sim_end(s);
+}
+
 static void a_field_of_eks_is_respected(void **state) {
     (void)state;
     struct sim *s = sim_start(3, "{}");
@@ -324,6 +354,7 @@ int main(void) {
         cmocka_unit_test(a_fight_over_the_policy_is_told_and_not_given_up),
         cmocka_unit_test(a_fight_over_the_policy_has_a_pace),
         cmocka_unit_test(a_policy_that_is_lost_now_and_then_is_no_fight),
+        cmocka_unit_test(a_refusal_that_lasts_is_no_news),
         cmocka_unit_test(a_field_of_eks_is_respected),
         cmocka_unit_test(the_sts_annotation_goes_where_it_is_needed),
         cmocka_unit_test(an_idle_hour_writes_nothing),
