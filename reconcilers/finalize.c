@@ -121,14 +121,21 @@ static bool withdraw_statement(struct ctx *c, const char *document) {
     return working(c, "taking our statement out of the role's trust");
 }
 
-static bool detach_from_role(struct ctx *c, bool *others) {
+/* False: not known (yet). */
+static bool read_attached(struct ctx *c, const json **attached) {
     const struct effect *e = effect_new(c->a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", c->role_name, NULL);
     const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
-    if (!o)
+    if (!o || o->error.code)
+        return o && ctx_read_failed(c, G8, e, &o->error);
+    *attached = json_array(o->value, "AttachedPolicies");
+    return true;
+}
+
+static bool detach_from_role(struct ctx *c, bool *others) {
+    const json *attached = NULL;
+    if (!read_attached(c, &attached))
         return false;
-    if (o->error.code)
-        return ctx_read_failed(c, G8, e, &o->error);
-    for (const json *it = json_first(json_array(o->value, "AttachedPolicies")); it; it = it->next) {
+    for (const json *it = json_first(attached); it; it = it->next) {
         const char *arn = json_str(it, "PolicyArn");
         bool ours =
             strlist_has(&c->s->policies.arns, arn) || str_eq(name_of_arn(arn), name_ipv6_policy(c->role_name, c->a));
@@ -162,10 +169,6 @@ static bool cleanup_own_role(struct ctx *c, const char *document, const struct t
     return working(c, "deleting the role");
 }
 
-static const char *attached_tag(struct ctx *c, const char *arn) {
-    return arena_printf(c->a, "%s%s", TAG_ATTACHED_PREFIX, name_of_arn(arn));
-}
-
 /* The mark goes when what it marks is gone: whoever attaches the policy afterwards keeps it. */
 static bool remove_marks(struct ctx *c, const json *tags) {
     for (const json *it = json_first(tags); it; it = it->next) {
@@ -180,16 +183,14 @@ static bool remove_marks(struct ctx *c, const json *tags) {
     return true;
 }
 
+/* S5: of an adopted role's policies those that its tags mark. */
 static bool take_policies_off(struct ctx *c, const json *tags) {
-    const struct effect *e = effect_new(c->a, EFFECT_IAM_LIST_ATTACHED_ROLE_POLICIES, "RoleName", c->role_name, NULL);
-    const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
-    if (!o)
+    const json *attached = NULL;
+    if (!read_attached(c, &attached))
         return false;
-    if (o->error.code)
-        return ctx_read_failed(c, G8, e, &o->error);
-    for (const json *it = json_first(json_array(o->value, "AttachedPolicies")); it; it = it->next) {
+    for (const json *it = json_first(attached); it; it = it->next) {
         const char *arn = json_str(it, "PolicyArn");
-        if (!GUARD(adopted_policy_is_ours, str_eq(tag_value(tags, attached_tag(c, arn)), arn)))
+        if (!GUARD(adopted_policy_is_ours, str_eq(tag_value(tags, name_attached_tag(arn, c->a)), arn)))
             continue;
         ctx_step(c, G8,
                  effect_new(c->a, EFFECT_IAM_DETACH_ROLE_POLICY, "RoleName", c->role_name, "PolicyArn", arn, NULL),

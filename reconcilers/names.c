@@ -19,6 +19,10 @@ char *name_ipv6_policy(const char *role_name, struct arena *a) {
     return arena_printf(a, "%s-ipv6", role_name);
 }
 
+char *name_attached_tag(const char *policy_arn, struct arena *a) {
+    return arena_printf(a, TAG_ATTACHED_PREFIX "%s", name_of_arn(policy_arn));
+}
+
 const char *name_of_arn(const char *arn) {
     const char *slash = arn ? strrchr(arn, '/') : NULL;
     return slash ? slash + 1 : arn;

@@ -25,6 +25,8 @@
 char *name_default_role(const char *cluster_name, const char *cluster_arn, struct arena *a);
 /* The IPv6 customer policy that we create: "<role>-ipv6", at most 128 characters. */
 char *name_ipv6_policy(const char *role_name, struct arena *a);
+/* The key of the tag that says that this policy was not on the adopted role before us: S5 at deletion. */
+char *name_attached_tag(const char *policy_arn, struct arena *a);
 /* Last path segment of an ARN's resource: the name IAM calls take (aws.md 1.7). */
 const char *name_of_arn(const char *arn);
 /* Second field of an ARN, "aws" if there is none. */

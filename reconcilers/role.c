@@ -88,7 +88,7 @@ static bool add_tags_of_missing_policies(struct ctx *c, struct effect *e, int *n
         return ctx_read_failed(c, G2, list, &o->error);
     for (size_t i = 0; i < c->target_policies.n; i++) {
         const char *arn = c->target_policies.v[i];
-        const char *key = arena_printf(c->a, "%s%s", TAG_ATTACHED_PREFIX, name_of_arn(arn));
+        const char *key = name_attached_tag(arn, c->a);
         if (!attached_has(o->value, arn) && strlen(key) <= TAG_KEY_MAX && *n < ADOPTION_TAGS_MAX)
             add_tag(c, e, n, key, arn);
     }
