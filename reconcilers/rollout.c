@@ -150,8 +150,8 @@ static bool start_canary(struct ctx *c) {
     if (!prove_again(c))
         return false;
     delete_one(c, f, "one pod goes first: from then on its node lives on the role", "canary");
-    if (!str_eq(c->s->rollout.canary_uid,
-                f->pod->meta.uid)) /* again the same: no news to write, which would wake the next try */
+    /* L8: again the same one is no news; written, it would wake the next try. */
+    if (!str_eq(c->s->rollout.canary_uid, f->pod->meta.uid))
         c->s->rollout.canary_ms = c->w->now_wall_ms;
     c->s->rollout.canary_uid = f->pod->meta.uid;
     c->p->canary_ready_boot_ms = 0;

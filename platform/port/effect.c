@@ -103,9 +103,7 @@ const char *effect_arg(const struct effect *e, const char *name) {
 char *effect_describe(const struct effect *e, struct arena *a) {
     struct buf b;
     buf_init(&b, KEY_MAX);
-    buf_puts(&b, effect_service_name(effect_service(e->kind)));
-    buf_putc(&b, ':');
-    buf_puts(&b, effect_operation(e->kind));
+    buf_printf(&b, "%s:%s", effect_service_name(effect_service(e->kind)), effect_operation(e->kind));
     for (size_t i = 0; i < e->nargs; i++) {
         const char *v = e->args[i].value;
         bool cut = strlen(v) > DESCRIBED_VALUE_MAX;
@@ -122,15 +120,15 @@ static int by_name(const void *x, const void *y) {
     return order ? order : strcmp(p->value, q->value);
 }
 
-/*
- * What separates arguments is escaped within them: no value may pass for another call's arguments. Printable text stays
- * as it is, '%' too: names and ARNs are looked for in keys.
- */
 static void put_escaped(struct buf *b, char c) {
     buf_putc(b, '\x01');
     buf_putc(b, (char)(c + '@'));
 }
 
+/*
+ * What separates arguments is escaped within them: no value may pass for another call's arguments. Printable text stays
+ * as it is, '%' too: names and ARNs are looked for in keys.
+ */
 static void put_value(struct buf *b, const char *text) {
     while (*text) {
         size_t plain = 0;
@@ -150,7 +148,9 @@ char *effect_key(const struct effect *e, struct arena *a) {
     qsort(sorted, e->nargs, sizeof *sorted, by_name);
     struct buf b;
     buf_init(&b, KEY_MAX);
-    buf_printf(&b, "%s:%s", effect_service_name(effect_service(e->kind)), effect_operation(e->kind));
+    buf_puts(&b, effect_service_name(effect_service(e->kind)));
+    buf_putc(&b, ':');
+    buf_puts(&b, effect_operation(e->kind));
     for (size_t i = 0; i < e->nargs; i++) {
         buf_putc(&b, ' ');
         buf_puts(&b, sorted[i].name);
