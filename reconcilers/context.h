@@ -154,7 +154,7 @@ bool judge_consumers(struct ctx *c);
 void report_guard(struct ctx *c);
 
 /* Back to the node role: for a rollback, the guard's last resort, deletion, identity NodeRole. */
-enum restore_goal { RESTORE_ROLLBACK, RESTORE_GUARD, RESTORE_DELETE, RESTORE_NODE_ROLE };
+enum restore_goal { RESTORE_ROLLBACK, RESTORE_DELETE, RESTORE_NODE_ROLE };
 bool plan_restore(struct ctx *c, enum restore_goal goal); /* true when pods are proven back */
 /* Would pods that go back to their node role have permissions? *lacks: the first role that grants none. False: not known (yet). */
 bool node_roles_carry(struct ctx *c, const char **lacks);
@@ -181,6 +181,8 @@ bool daemon_set_settled(const struct ctx *c); /* kstatus' DaemonSet rule (K-S4) 
 bool pods_all_present(const struct ctx *c);   /* a live, Ready pod for each that the DaemonSet wants */
 bool pods_fit(const struct ctx *c);           /* as pods_all_present, but lenient where nothing worked before */
 bool dry_run_role(struct ctx *c, enum gate g, int64_t max_age_ms, const char **role_arn); /* what a new pod would get */
+/* Who has the role, by the annotation and a live list of the pods; NULL: nobody. *known false: it has to be read first. */
+const char *role_user(struct ctx *c, const char *arn, int64_t max_age_ms, bool *known);
 
 void report(struct ctx *c); /* Ready, Reconciling, Stalled and the rest */
 

@@ -26,33 +26,6 @@ void remember_earlier_roles(struct ctx *c) {
     c->s->role.earlier = all;
 }
 
-/* Who has the role; NULL: nobody. *known false: it has to be read first. */
-static const char *user_of(struct ctx *c, const char *arn, bool *known) {
-    const struct effect *e = effect_new(c->a, EFFECT_K8S_LIST, "resource", "pods", "namespace", "kube-system",
-                                        "labelSelector", "k8s-app=aws-node", NULL);
-    const struct observation *o = ctx_read(c, e, LIVE_MAX_AGE_MS);
-    size_t pods = 0;
-    const char *user = NULL;
-    *known = o && (!o->error.code || ctx_read_failed(c, G8, e, &o->error));
-    if (!*known)
-        return NULL;
-    if (c->w->service_account && str_eq(c->w->service_account->role_arn, arn))
-        return "the annotation of ServiceAccount kube-system/aws-node names it";
-    for (const json *it = json_first(json_array(o->value, "items")); it; it = it->next, pods++) {
-        struct error err;
-        struct pod_view *p = pod_decode(it, &err);
-        const char *role = NULL;
-        if (!p)
-            user = arena_printf(c->a, "a pod can not be read: %s", err.message);
-        else if (pod_credential(p, &role) == POD_CREDENTIAL_IRSA && str_eq(role, arn))
-            user = arena_printf(c->a, "pod %s on node %s has it", p->meta.name, p->node);
-        pod_free(p);
-    }
-    if (!user && pods < c->npods) /* S14: an empty answer is no reason to take anything away */
-        user = arena_printf(c->a, "of %zu pods only %zu are listed", c->npods, pods);
-    return user;
-}
-
 static bool unused_for_long_enough(struct ctx *c) {
     struct progress *p = c->p;
     if (p->earlier_unused_boot_ms == 0)
@@ -78,7 +51,7 @@ static bool clean_up(struct ctx *c, const char *arn, bool deleting) {
     bool known;
     if (!deleting && !unused_for_long_enough(c))
         return false;
-    const char *user = user_of(c, arn, &known);
+    const char *user = role_user(c, arn, LIVE_MAX_AGE_MS, &known);
     if (!known)
         return false;
     if (GUARD(earlier_role_is_unused, !user))

@@ -91,6 +91,7 @@ struct progress {
     int64_t restore_boot_ms;        /* re-attached at: soak of deletion and of rollback */
     int64_t restore_moved_boot_ms;  /* pods came forward on the way back last at; 0: none is under way */
     int restore_left;               /* what was left to do then */
+    int64_t freed_boot_ms;          /* the annotation is back, and no new pod gets the role since; 0: not known */
     int64_t earlier_unused_boot_ms; /* no pod has had a role of before since; 0: one has, or there is none */
     int64_t unready_since_boot_ms;  /* an aws-node pod or node is unready since (guard); 0: none */
     int64_t foreign_since_boot_ms;  /* an undeclared consumer of a detached node role is seen since; 0: none */

@@ -8,7 +8,8 @@
  *   4 wait until a dry-run pod does not get our role any more
  *   5 re-create the pods that have it: one rollout (restart key "none"), or one by one for a rollback and for OnDelete
  *   6 no pod has the role, all are present (and Ready, where anything worked before)
- * Nothing of the role, its policy or the provider is touched before 6.
+ *   7 the same by a list that is younger than 4: a webhook that was late may have injected a pod that no watch has shown yet
+ * Nothing of the role, its policy or the provider is touched before 7.
  */
 #include <string.h>
 
@@ -146,6 +147,7 @@ static bool restore_annotation(struct ctx *c) {
         return true;
     }
     struct step *step;
+    c->p->freed_boot_ms = 0;
     if (prior)
         step = ctx_step(c, G4, effect_annotate(c, prior, c->s->prior.sts_regional_endpoints), "what it was before us",
                         "~ annotate ServiceAccount kube-system/aws-node with its earlier role %s", prior);
@@ -280,7 +282,7 @@ static bool recreate_one(struct ctx *c, const struct pod_fact *f) {
 static bool restore_pods(struct ctx *c, enum restore_goal goal) {
     const struct daemon_set_view *ds = c->w->daemon_set;
     const struct pod_fact *f = pod_with_role(c);
-    bool one_by_one = goal == RESTORE_ROLLBACK || goal == RESTORE_GUARD;
+    bool one_by_one = goal == RESTORE_ROLLBACK;
     if (!ds)
         return orphans_are_gone(c);
     if (f && !new_pods_are_free(c))
@@ -298,10 +300,30 @@ static bool restore_pods(struct ctx *c, enum restore_goal goal) {
     return true;
 }
 
+static bool role_is_let_go(struct ctx *c) {
+    bool known;
+    if (!c->role_arn)
+        return true;
+    if (c->p->freed_boot_ms == 0) {
+        if (!new_pods_are_free(c))
+            return false;
+        c->p->freed_boot_ms = c->w->now_boot_ms;
+    }
+    int64_t age_ms = c->w->now_boot_ms - c->p->freed_boot_ms;
+    const char *user = role_user(c, c->role_arn, age_ms < LIVE_MAX_AGE_MS ? age_ms : LIVE_MAX_AGE_MS, &known);
+    if (!known || !user)
+        return known;
+    return ctx_wait(c, G6, REASON_RESTORING, POLL_MS, "role %s stays as long as %s", c->role_name, user);
+}
+
+static bool pods_are_back(struct ctx *c, enum restore_goal goal) {
+    return restore_pods(c, goal) && (goal == RESTORE_ROLLBACK || role_is_let_go(c));
+}
+
 bool plan_restore(struct ctx *c, enum restore_goal goal) {
     c->earlier_too = goal == RESTORE_DELETE || goal == RESTORE_NODE_ROLE;
     const char *why = goal == RESTORE_DELETE ? "the binding is being deleted" : "aws-node goes back to the node role";
     return plan_reattach(c, G7, why) && soak_reattached(c) &&
            GUARD(absent_workload_is_looked_for, workload_is_known(c)) && restore_annotation(c) &&
-           GUARD(pods_are_back, restore_pods(c, goal));
+           GUARD(pods_are_back, pods_are_back(c, goal));
 }

@@ -245,7 +245,7 @@ def test_an_add_on_that_can_not_be_asked_for_is_no_self_managed_one(world, kind)
 FAULTS = {
     "throttled": {"times": 8},
     "lost before": {"kind": "lost", "times": 8},
-    "lost after commit": {"kind": "lost", "when": "after", "where": lambda call: call.is_write, "times": 12},
+    "lost after commit": {"kind": "lost", "when": "after", "where": lambda call: call.is_write, "times": 6},
     "garbage": {"times": 8},
     "truncated": {"times": 8},
     "cut": {"times": 8},

@@ -424,6 +424,7 @@ static bool informers_that_know_nothing(void) {
     s->informers_know_nothing = true;
     s->informers_sleep = true; /* nor of pods, which would be spared as orphans */
     memset(s->seen, 0, sizeof s->seen);
+    s->lists_are_empty = true;
     delete_binding(s);
     return breaks_s1(s);
 }
@@ -447,6 +448,27 @@ static bool a_pod_with_the_role_of_before(void) {
     sim_until(s, "PodsProven", "True", NULL, 5 * MINUTES);
     sim_informers_sleep(s);
     snprintf(first_pod(s)->role, sizeof first_pod(s)->role, "%s", before);
+    sim_run(s, 3 * MINUTES);
+    return breaks_s1(s);
+}
+
+static bool everybody_is_back(struct sim *s, const void *role) {
+    int back = 0;
+    for (int i = 0; i < SIM_PODS_MAX; i++)
+        back += s->pods[i].exists && s->pods[i].ready && strcmp(s->pods[i].role, role) != 0;
+    return back == s->nnodes;
+}
+
+/* The watch is silent, and the webhook was late when the annotation had gone already. */
+static bool a_pod_that_got_the_role_at_last(void) {
+    struct sim *s = detached(QUICK);
+    char role[128];
+    snprintf(role, sizeof role, "%s", sim_own_role_arn(s));
+    sim_delete_binding(s);
+    run_until(s, "restart DaemonSet kube-system/aws-node (cniiam.dev/restarted-for=none");
+    sim_run_until(s, everybody_is_back, role, 5 * MINUTES);
+    sim_informers_sleep(s);
+    snprintf(first_pod(s)->role, sizeof first_pod(s)->role, "%s", role);
     sim_run(s, 3 * MINUTES);
     return breaks_s1(s);
 }
@@ -549,6 +571,7 @@ static const struct row rows[] = {
     ROW(prior_role_works, "S1", the_earlier_role_has_no_trust),
     ROW(absent_workload_is_looked_for, "S1", informers_that_know_nothing),
     ROW(pods_are_back, "S1", pods_that_still_bear_the_role),
+    ROW(pods_are_back, "S1", a_pod_that_got_the_role_at_last),
     ROW(role_change_restores_first, "S1", another_role_and_a_missed_pod),
     ROW(earlier_role_is_unused, "S1", a_pod_with_the_role_of_before),
     ROW(live_tags_are_ours, "S5", a_role_whose_tags_changed_hands),
