@@ -323,19 +323,30 @@ static json *settle_owners(const struct kube_write *w, json *list, const json *m
 
 /* ---- apply ---- */
 
-static void prune_former(json *object, json *list, const json *mine, const json *applied) {
-    json *gone = json_dup(json_get(mine, "fieldsV1"));
+static json *kept_by_others(const json *list, const json *mine, const json *applied) {
     json *kept = json_dup(applied);
-    kube_fields_subtract(gone, applied);
-    for (const json *it = list->child; it != NULL; it = it->next) {
+    for (const json *it = json_first(list); it != NULL; it = it->next) {
         if (it != mine) {
-            kube_fields_subtract(gone, json_get(it, "fieldsV1"));
             kube_fields_add(kept, json_get(it, "fieldsV1"));
         }
     }
-    prune(object, gone, kept, false);
+    return kept;
+}
+
+static void prune_former(json *object, json *list, const json *mine, const json *applied) {
+    json *gone = json_dup(json_get(mine, "fieldsV1"));
+    kube_fields_subtract(gone, applied);
+    for (const json *it = list->child; it != NULL && !kube_fields_empty(gone); it = it->next) {
+        if (it != mine) {
+            kube_fields_subtract(gone, json_get(it, "fieldsV1"));
+        }
+    }
+    if (!kube_fields_empty(gone)) {
+        json *kept = kept_by_others(list, mine, applied);
+        prune(object, gone, kept, false);
+        json_free(kept);
+    }
     json_free(gone);
-    json_free(kept);
 }
 
 static void own(const struct kube_write *w, json *list, json *mine, json *applied_take, const char *version) {

@@ -35,9 +35,14 @@ static const struct {
     {"foreignConsumers", {{NULL, NULL}, NULL}},
 };
 
+/* Asked of every field of every write: most differ in their first letter. */
+static bool is_name(const char *name, const char *field) {
+    return field != NULL && name[0] == field[0] && strcmp(name, field) == 0;
+}
+
 const struct kube_list_key *kube_list_keys(const char *field) {
     for (size_t i = 0; i < sizeof keyed_lists / sizeof keyed_lists[0]; i++) {
-        if (str_eq(keyed_lists[i].field, field)) {
+        if (is_name(keyed_lists[i].field, field)) {
             return &keyed_lists[i].key;
         }
     }
@@ -49,7 +54,7 @@ bool kube_is_atomic_map(const char *field) {
                                         "configMapKeyRef", "secretKeyRef",    "clientConfig", "namespaceSelector",
                                         "objectSelector",  "openAPIV3Schema", "scopeSelector"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (str_eq(names[i], field)) {
+        if (is_name(names[i], field)) {
             return true;
         }
     }
@@ -66,8 +71,32 @@ static char *prefixed(const char two[3], const char *text, struct arena *a) {
     return out;
 }
 
+static bool is_plain(const char *text) {
+    while (*text >= ' ' && *text < 0x7f && *text != '"' && *text != '\\') {
+        text++;
+    }
+    return *text == '\0';
+}
+
+/* What nearly all lists have for a key, without a detour over JSON: one plain string. NULL: it is something else. */
+static char *plain_element(const json *item, const char *key, struct arena *a) {
+    const json *v = json_get(item, key);
+    if (!json_is_string(v) || !is_plain(v->valuestring)) {
+        return NULL;
+    }
+    size_t k = strlen(key), n = strlen(v->valuestring);
+    char *out = arena_alloc(a, k + n + sizeof "k:{\"\":\"\"}");
+    char *at = stpcpy(stpcpy(stpcpy(out, "k:{\""), key), "\":\"");
+    stpcpy(stpcpy(at, v->valuestring), "\"}");
+    return out;
+}
+
 /* NULL: the item has no key; the list is atomic then. */
 char *kube_fields_element(const json *item, const struct kube_list_key *lk, struct arena *a) {
+    char *plain = lk->keys[0] != NULL && lk->keys[1] == NULL ? plain_element(item, lk->keys[0], a) : NULL;
+    if (plain != NULL) {
+        return plain;
+    }
     if (lk->keys[0] == NULL) {
         return json_is_object(item) || json_is_array(item) ? NULL : prefixed("v:", json_print_arena(item, a), a);
     }
