@@ -344,8 +344,8 @@ static bool run_until(struct run *r, bool (*goal)(const struct run *r), const ch
             continue;
         look = virtual_now_ms() + GOAL_LOOK_MS;
         since = goal(r) ? (since < 0 || faults_hit() > hit ? virtual_now_ms() : since) : -1;
-        hit = faults_hit(); /* what one leads to has time to show */
-        if (since >= 0 && virtual_now_ms() - since >= GOAL_HOLDS_MS)
+        hit = faults_hit(); /* what one leads to has time to show; one that lasts, after its end */
+        if (since >= 0 && virtual_now_ms() - trouble_is_over_ms(since) >= GOAL_HOLDS_MS)
             return true;
     }
     const json *ready = condition(r, "Ready"), *detached = condition(r, "NodeRoleDetached");
