@@ -382,7 +382,7 @@ static bool make_world(struct demo *d, struct error *err) {
     sim_aws_on_write(sim_world_aws(d->world), on_aws_write, d);
     sim_kube_on_write(sim_world_kube(d->world), on_kube_write, d);
     loop_on_signal(d->loop, on_signal, d);
-    return sim_world_faces_open(&d->faces, d->loop, d->world, err);
+    return sim_world_faces_open(&d->faces, d->loop, d->world, SIM_WORLD_PLAIN, err);
 }
 
 static void make_view(struct demo *d) {
