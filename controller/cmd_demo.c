@@ -27,6 +27,7 @@
 #define WRITES_MAX 64 /* of which the summary tells */
 #define PATH_SIZE (DEMO_DIR_PATH_MAX + 16)
 #define LOG_TAIL 4000
+#define CA_FILE "ca.crt"
 
 struct pace {
     int64_t pod_start_ms, lag_ms, webhook_lag_ms, tick_ms, deadline_ms;
@@ -60,7 +61,7 @@ struct demo {
     struct demo_view *view;
     struct demo_picture picture;
     struct demo_dir dir;
-    char kubeconfig[PATH_SIZE], state[PATH_SIZE], log[PATH_SIZE];
+    char kubeconfig[PATH_SIZE], ca[PATH_SIZE], state[PATH_SIZE], log[PATH_SIZE];
     char why[DEMO_TEXT_MAX]; /* FAILED */
     enum phase phase;
     bool keeps, staying, over;
@@ -294,23 +295,30 @@ static bool make_dir(struct demo *d, struct error *err) {
     if (!demo_dir_make(&d->dir, err))
         return false;
     snprintf(d->kubeconfig, sizeof d->kubeconfig, "%s/kubeconfig", d->dir.path);
+    snprintf(d->ca, sizeof d->ca, "%s/" CA_FILE, d->dir.path);
     snprintf(d->state, sizeof d->state, "%s/state.db", d->dir.path);
     snprintf(d->log, sizeof d->log, "%s/controller.log", d->dir.path);
     return true;
 }
 
-static bool write_kubeconfig(const struct demo *d, struct error *err) {
-    FILE *f = fopen(d->kubeconfig, "we");
+static bool write_file(const char *path, const char *text, struct error *err) {
+    FILE *f = fopen(path, "we");
     if (!f)
-        return error_set(err, ERR_IO, "%s can not be written: %s", d->kubeconfig, strerror(errno));
-    fprintf(f,
-            "apiVersion: v1\nkind: Config\ncurrent-context: demo\n"
-            "clusters:\n- name: demo\n  cluster: {server: \"http://127.0.0.1:%d\"}\n"
-            "users:\n- name: demo\n  user: {token: user}\n"
-            "contexts:\n- name: demo\n  context: {cluster: demo, user: demo, namespace: kube-system}\n",
-            sim_face_port(d->faces.kube));
-    bool ok = !ferror(f);
-    return (fclose(f) == 0 && ok) || error_set(err, ERR_IO, "%s can not be written: is the disk full?", d->kubeconfig);
+        return error_set(err, ERR_IO, "%s can not be written: %s", path, strerror(errno));
+    bool ok = fputs(text, f) >= 0;
+    return (fclose(f) == 0 && ok) || error_set(err, ERR_IO, "%s can not be written: is the disk full?", path);
+}
+
+/* The authority lies beside the kubeconfig for the AWS clients, which take it as a file only. */
+static bool write_access(const struct demo *d, struct error *err) {
+    char text[1024];
+    snprintf(text, sizeof text,
+             "apiVersion: v1\nkind: Config\ncurrent-context: demo\n"
+             "clusters:\n- name: demo\n  cluster: {server: \"%s\", certificate-authority: " CA_FILE "}\n"
+             "users:\n- name: demo\n  user: {token: user}\n"
+             "contexts:\n- name: demo\n  context: {cluster: demo, user: demo, namespace: kube-system}\n",
+             sim_face_url(d->faces.kube));
+    return write_file(d->ca, sim_world_faces_ca(&d->faces), err) && write_file(d->kubeconfig, text, err);
 }
 
 static void print_log_tail(const struct demo *d) {
@@ -348,7 +356,8 @@ static bool start_controller(struct demo *d, struct error *err) {
                                 NULL};
     const char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
                                arena_printf(a, "HOME=%s", d->dir.path),
-                               arena_printf(a, "AWS_ENDPOINT_URL=http://127.0.0.1:%d", sim_face_port(d->faces.aws)),
+                               arena_printf(a, "AWS_ENDPOINT_URL=%s", sim_face_url(d->faces.aws)),
+                               arena_printf(a, "AWS_CA_BUNDLE=%s", d->ca),
                                "AWS_ACCESS_KEY_ID=" ACCESS_KEY,
                                "AWS_SECRET_ACCESS_KEY=" SECRET_KEY,
                                "AWS_REGION=us-west-2",
@@ -382,20 +391,20 @@ static bool make_world(struct demo *d, struct error *err) {
     sim_aws_on_write(sim_world_aws(d->world), on_aws_write, d);
     sim_kube_on_write(sim_world_kube(d->world), on_kube_write, d);
     loop_on_signal(d->loop, on_signal, d);
-    return sim_world_faces_open(&d->faces, d->loop, d->world, err);
+    return sim_world_faces_open(&d->faces, d->loop, d->world, SIM_WORLD_TLS, err);
 }
 
 static void make_view(struct demo *d) {
     char title[DEMO_TEXT_MAX];
     bool terminal = isatty(STDOUT_FILENO) && !str_eq(getenv("TERM"), "dumb");
-    snprintf(title, sizeof title, "%d nodes on 2 node roles; kubeconfig %.100s, AWS http://127.0.0.1:%d", NODES,
-             d->kubeconfig, sim_face_port(d->faces.aws));
+    snprintf(title, sizeof title, "%d nodes on 2 node roles; kubeconfig %.100s, AWS %s", NODES, d->kubeconfig,
+             sim_face_url(d->faces.aws));
     d->view = demo_view_new(stdout, terminal, terminal && !d->o->no_color && str_empty(getenv("NO_COLOR")), title);
     d->keeps = d->o->keep || (terminal && !d->o->fast);
 }
 
 static bool begin(struct demo *d, struct error *err) {
-    if (!make_dir(d, err) || !make_world(d, err) || !write_kubeconfig(d, err) || !start_controller(d, err))
+    if (!make_dir(d, err) || !make_world(d, err) || !write_access(d, err) || !start_controller(d, err))
         return false;
     make_view(d);
     d->timer = d->clock.timer_start(d->clock.ctx, 0, on_tick, d);
@@ -435,7 +444,7 @@ static void print_summary(const struct demo *d) {
 static void print_look_around(const struct demo *d) {
     printf("\nLook around, in another terminal:\n"
            "  export KUBECONFIG=%s\n"
-           "  export AWS_ENDPOINT_URL=http://127.0.0.1:%d AWS_REGION=us-west-2 AWS_DEFAULT_REGION=us-west-2 "
+           "  export AWS_ENDPOINT_URL=%s AWS_CA_BUNDLE=%s AWS_REGION=us-west-2 AWS_DEFAULT_REGION=us-west-2 "
            "AWS_ACCESS_KEY_ID=%s "
            "AWS_SECRET_ACCESS_KEY=%s\n"
            "  kubectl get cib -o wide; kubectl get pods; kubectl get events\n"
@@ -446,7 +455,7 @@ static void print_look_around(const struct demo *d) {
            "    $(kubectl get cib aws-node -o jsonpath='{.status.role.name}')\n"
            "  kubectl delete cib aws-node   # gives everything back, in the safe order\n"
            "The controller's log is %s. Ctrl-C ends this world.\n\n",
-           d->kubeconfig, sim_face_port(d->faces.aws), ACCESS_KEY, SECRET_KEY, d->log);
+           d->kubeconfig, sim_face_url(d->faces.aws), d->ca, ACCESS_KEY, SECRET_KEY, d->log);
     fflush(stdout);
 }
 

@@ -22,11 +22,13 @@
 struct sim_face_stream { /* a connection */
     struct sim_face *face;
     int fd;
+    struct sim_tls_link *tls; /* NULL: plain */
     struct loop_fd *watch;
     struct buf in, out;
     size_t sent;
     uint64_t deadline;
     uint64_t used_at; /* the face's count of requests: who has been idle longest */
+    bool greeting;    /* TLS' handshake is not over */
     bool continued, closing, streaming, doomed;
     void (*on_gone)(void *arg);
     void *on_gone_arg;
@@ -36,7 +38,9 @@ struct sim_face {
     struct loop *loop;
     struct clock clock;
     struct sim_face_handler handler;
+    struct sim_tls *tls;
     int fd, port;
+    char url[32];
     struct loop_fd *watch;
     struct sim_face_stream *connections[SIM_FACE_CONNECTIONS_MAX];
     size_t n;
@@ -57,6 +61,7 @@ static void connection_close(struct sim_face_stream *c) {
         c->on_gone(c->on_gone_arg);
     no_deadline(c);
     loop_fd_remove(c->watch);
+    sim_tls_end(c->tls);
     close(c->fd);
     buf_done(&c->in);
     buf_done(&c->out);
@@ -213,12 +218,29 @@ static bool is_passing(int e) {
     return e == EAGAIN || e == EINTR;
 }
 
+/* Both: bytes; 0: not now; -1: the connection is over. */
+static ssize_t socket_send(const struct sim_face_stream *c, const char *p, size_t n) {
+    if (c->tls)
+        return sim_tls_send(c->tls, p, n);
+    ssize_t sent = send(c->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent < 0 && is_passing(errno) ? 0 : sent;
+}
+
+static ssize_t socket_receive(const struct sim_face_stream *c, char *to, size_t room) {
+    if (c->tls)
+        return sim_tls_receive(c->tls, to, room);
+    ssize_t n = recv(c->fd, to, room, MSG_DONTWAIT);
+    if (n == 0)
+        return -1;
+    return n < 0 && is_passing(errno) ? 0 : n;
+}
+
 /* false: the connection is broken. */
 static bool send_pending(struct sim_face_stream *c) {
     while (pending(c) > 0) {
-        ssize_t n = send(c->fd, c->out.p + c->sent, pending(c), MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0)
-            return is_passing(errno);
+        ssize_t n = socket_send(c, c->out.p + c->sent, pending(c));
+        if (n <= 0)
+            return n == 0;
         c->sent += (size_t)n;
         if (c->sent >= COMPACT_AT || pending(c) == 0) {
             buf_drop_front(&c->out, c->sent);
@@ -231,17 +253,29 @@ static bool send_pending(struct sim_face_stream *c) {
 /* false: the client has ended, or sends behind a stream what nobody will read. */
 static bool receive(struct sim_face_stream *c) {
     char piece[PIECE];
-    ssize_t n = recv(c->fd, piece, sizeof piece, MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && !is_passing(errno)))
-        return false;
-    return n < 0 || (!c->streaming && buf_append(&c->in, piece, (size_t)n));
+    ssize_t n = socket_receive(c, piece, sizeof piece);
+    if (c->greeting && n >= 0 && sim_tls_is_ready(c->tls)) {
+        c->greeting = false;
+        no_deadline(c);
+    }
+    return n == 0 || (n > 0 && !c->streaming && buf_append(&c->in, piece, (size_t)n));
+}
+
+/* While an answer waits to be read, so do the requests behind it. */
+static bool wants_input(const struct sim_face_stream *c) {
+    return c->streaming || pending(c) == 0;
+}
+
+static unsigned waits_for(const struct sim_face_stream *c) {
+    return (wants_input(c) ? (unsigned)LOOP_READ : 0u) | (pending(c) > 0 ? (unsigned)LOOP_WRITE : 0u) |
+           (c->tls ? sim_tls_waits_for(c->tls) : 0u);
 }
 
 static void on_connection(void *arg, int fd, unsigned io) {
     struct sim_face_stream *c = arg;
     bool alive = !c->doomed;
     (void)fd;
-    if (alive && (io & LOOP_READ))
+    if (alive && wants_input(c) && ((io & LOOP_READ) || c->tls))
         alive = receive(c);
     else if (io & LOOP_ERROR)
         alive = false;
@@ -253,9 +287,7 @@ static void on_connection(void *arg, int fd, unsigned io) {
         connection_close(c);
         return;
     }
-    /* While an answer waits to be read, so do the requests behind it. */
-    bool reads = c->streaming || pending(c) == 0;
-    loop_fd_set(c->watch, (reads ? (unsigned)LOOP_READ : 0u) | (pending(c) > 0 ? (unsigned)LOOP_WRITE : 0u));
+    loop_fd_set(c->watch, waits_for(c));
 }
 
 static struct sim_face_stream *longest_idle(const struct sim_face *f) {
@@ -289,6 +321,11 @@ static void on_listener(void *arg, int fd, unsigned io) {
     buf_init(&c->out, SIM_FACE_ANSWER_MAX);
     f->connections[f->n++] = c;
     c->watch = loop_fd_add(f->loop, s, LOOP_READ, on_connection, c);
+    if (f->tls) {
+        c->tls = sim_tls_accept(f->tls, s);
+        c->greeting = true;
+        c->deadline = f->clock.timer_start(f->clock.ctx, SIM_FACE_REQUEST_MS, on_deadline, c);
+    }
 }
 
 /* --- life --- */
@@ -307,14 +344,16 @@ static bool listen_on(struct sim_face *f, int port, struct error *err) {
                          port ? "name another port, or 0 for any that is free" : "is there a loopback interface?");
     getsockname(f->fd, (struct sockaddr *)(void *)&at, &len);
     f->port = ntohs(at.sin_port);
+    snprintf(f->url, sizeof f->url, "%s://127.0.0.1:%d", f->tls ? "https" : "http", f->port);
     return true;
 }
 
-struct sim_face *sim_face_new(struct loop *l, int port, struct sim_face_handler h, struct error *err) {
+struct sim_face *sim_face_new(struct loop *l, int port, struct sim_tls *tls, struct sim_face_handler h,
+                              struct error *err) {
     struct sim_face *f = calloc(1, sizeof *f);
     if (!f)
         die("out of memory: face");
-    *f = (struct sim_face){.loop = l, .clock = loop_clock(l), .handler = h, .fd = -1};
+    *f = (struct sim_face){.loop = l, .clock = loop_clock(l), .handler = h, .tls = tls, .fd = -1};
     f->arena = arena_new(PIECE);
     if (!listen_on(f, port, err)) {
         sim_face_free(f);
@@ -338,4 +377,8 @@ void sim_face_free(struct sim_face *f) {
 
 int sim_face_port(const struct sim_face *f) {
     return f->port;
+}
+
+const char *sim_face_url(const struct sim_face *f) {
+    return f->url;
 }

@@ -52,18 +52,27 @@ static void on_aws(void *arg, const struct sim_http_request *req, struct sim_fac
     sim_aws_http(arg, req, out);
 }
 
-bool sim_world_faces_open(struct sim_world_faces *f, struct loop *l, struct sim_world *w, struct error *err) {
-    f->aws = NULL;
-    f->kube = sim_face_new(l, 0, (struct sim_face_handler){sim_world_kube(w), on_kube}, err);
+bool sim_world_faces_open(struct sim_world_faces *f, struct loop *l, struct sim_world *w, enum sim_world_wire wire,
+                          struct error *err) {
+    *f = (struct sim_world_faces){0};
+    if (wire == SIM_WORLD_TLS && !(f->tls = sim_tls_new(err)))
+        return false;
+    f->kube = sim_face_new(l, 0, f->tls, (struct sim_face_handler){sim_world_kube(w), on_kube}, err);
     if (f->kube)
-        f->aws = sim_face_new(l, 0, (struct sim_face_handler){sim_world_aws(w), on_aws}, err);
-    if (!f->aws)
-        sim_world_faces_close(f);
-    return f->aws != NULL;
+        f->aws = sim_face_new(l, 0, f->tls, (struct sim_face_handler){sim_world_aws(w), on_aws}, err);
+    if (f->aws)
+        return true;
+    sim_world_faces_close(f);
+    return false;
+}
+
+const char *sim_world_faces_ca(const struct sim_world_faces *f) {
+    return f->tls ? sim_tls_ca_pem(f->tls) : NULL;
 }
 
 void sim_world_faces_close(struct sim_world_faces *f) {
     sim_face_free(f->kube);
     sim_face_free(f->aws);
+    sim_tls_free(f->tls);
     *f = (struct sim_world_faces){0};
 }

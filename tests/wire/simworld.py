@@ -4,12 +4,9 @@ Needs the helper sim_server: env SIM_SERVER, or tests/sim_server under the folde
 build/dev.
 """
 
-import contextlib
 import http.client
 import json
 import os
-import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -34,42 +31,6 @@ class PlainApi(Api):
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
 
-class TlsFront:
-    """TLS before the plain face: without it no client sends a token. Bytes go through as they are."""
-
-    def __init__(self, folder: Path, server: str):
-        host, port = server.removeprefix("http://").split(":")
-        self.target, self.certificate = (host, int(port)), folder / "front.crt"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
-                        "-subj", "/CN=simulated", "-addext", f"subjectAltName=IP:{host}", "-keyout", folder / "front.key",
-                        "-out", self.certificate], check=True, capture_output=True)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(self.certificate, folder / "front.key")
-        self.listener = socket.create_server((host, 0))
-        self.server = f"https://{host}:{self.listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self.listener.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket):
-        with contextlib.suppress(OSError), self.context.wrap_socket(connection, server_side=True) as client, \
-                socket.create_connection(self.target) as server:
-            threading.Thread(target=self._pump, args=(server, client), daemon=True).start()
-            self._pump(client, server)
-
-    @staticmethod
-    def _pump(source: socket.socket, to: socket.socket):
-        with contextlib.suppress(OSError):
-            while piece := source.recv(65536):
-                to.sendall(piece)
-        with contextlib.suppress(OSError):
-            to.shutdown(socket.SHUT_RDWR)
-
-
 def kubeconfig(server: str, user: dict | None = None, **cluster: str) -> dict:
     return {"apiVersion": "v1", "kind": "Config", "current-context": "sim",
             "clusters": [{"name": "sim", "cluster": {"server": server, **cluster}}], "users": [{"name": "sim", "user": user or {}}],
@@ -79,46 +40,49 @@ def kubeconfig(server: str, user: dict | None = None, **cluster: str) -> dict:
 class SimWorld:
     """A with statement. `folder` is the home of all clients: nothing of the machine's user reaches them."""
 
-    def __init__(self, folder: Path, nodes: int = 2):
+    def __init__(self, folder: Path, nodes: int = 2, tls: bool = False):
         self.folder = folder
-        self.process = subprocess.Popen([SERVER, str(nodes)], stdout=subprocess.PIPE, text=True)
-        urls = json.loads(self.process.stdout.readline())
-        self.server, self.endpoint = urls["kube"], urls["aws"]
-        self.api = PlainApi(self.server)
+        self.process = subprocess.Popen([SERVER, str(nodes), *(["--tls"] if tls else [])], stdout=subprocess.PIPE, text=True)
+        said = json.loads(self.process.stdout.readline())
+        self.server, self.endpoint = said["kube"], said["aws"]
+        self.ca = folder / "ca.crt" if tls else None
+        if tls:
+            self.ca.write_text(said["ca"])
+        self.api = Api(self.server, self.ca) if tls else PlainApi(self.server)
         self.kubectl_path = programs()["kubectl"]
-        self.kubeconfig = folder / "kubeconfig"
-        self.kubeconfig.write_text(json.dumps(kubeconfig(self.server)))
-        self.front = None
+        self.kubeconfig = self._write_kubeconfig("kubeconfig")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        if self.front:
-            self.front.listener.close()
         self.process.kill()
         self.process.wait()
+
+    def _write_kubeconfig(self, name: str, user: dict | None = None) -> Path:
+        """Of the administrator, unless a user is given. Over TLS kubectl asks for a name and a password where it has nothing to send."""
+        user, trust = (user or {"token": "admin"}, {"certificate-authority": str(self.ca)}) if self.ca else (user, {})
+        (self.folder / name).write_text(json.dumps(kubeconfig(self.server, user, **trust)))
+        return self.folder / name
 
     def mint_token(self, namespace: str, serviceaccount: str) -> str:
         return self.api.create("serviceaccounts", {"spec": {}}, namespace, serviceaccount, "token")["status"]["token"]
 
     def operator_kubeconfig(self, namespace: str, serviceaccount: str, token_file: bool = False) -> Path:
-        """With a token of this ServiceAccount: its bearer has what RBAC gives it."""
+        """With a token of this ServiceAccount, which no client sends without TLS: its bearer has what RBAC gives it."""
+        assert self.ca
         token = self.mint_token(namespace, serviceaccount)
-        path = self.folder / f"{namespace}-{serviceaccount}.kubeconfig"
+        name = f"{namespace}-{serviceaccount}"
+        file = self.folder / f"{name}.token"
         if token_file:
-            path.with_suffix(".token").write_text(token)
-        user = {"tokenFile": str(path.with_suffix(".token"))} if token_file else {"token": token}
-        self.front = self.front or TlsFront(self.folder, self.server)
-        whole = kubeconfig(self.front.server, user, **{"certificate-authority": str(self.front.certificate)})
-        path.write_text(json.dumps(whole))
-        return path
+            file.write_text(token)
+        return self._write_kubeconfig(f"{name}.kubeconfig", {"tokenFile": str(file)} if token_file else {"token": token})
 
     def env(self, **more: str) -> dict[str, str]:
         """Of any client of the account: as its administrator, unless told otherwise."""
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "AWS_ENDPOINT_URL": self.endpoint,
                 "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "AKIASIMULATED",
-                "AWS_SECRET_ACCESS_KEY": "any", "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": "",
+                "AWS_SECRET_ACCESS_KEY": "any", **({"AWS_CA_BUNDLE": str(self.ca)} if self.ca else {}), "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": "",
                 "AWS_CONFIG_FILE": str(self.folder / "no-config"),
                 "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "no-credentials")} | more
 

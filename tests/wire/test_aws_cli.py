@@ -21,7 +21,7 @@ ERROR = re.compile(r"An error occurred \((\S+)\) when calling the (\w+) operatio
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with SimWorld(tmp_path_factory.mktemp("cli")) as w:
+    with SimWorld(tmp_path_factory.mktemp("cli"), tls=True) as w:
         yield w
 
 
@@ -55,6 +55,14 @@ def test_who(world):
     done = subprocess.run([AWS_CLI, "--endpoint-url", world.endpoint, "sts", "get-caller-identity", "--query", "Account",
                            "--output", "text"], env=without, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == f"{ACCOUNT}\n", done
+
+
+def test_trust(world):
+    """Who was not given the authority of this world does not talk to it."""
+    assert world.endpoint.startswith("https://127.0.0.1:")
+    env = {name: value for name, value in world.env().items() if name != "AWS_CA_BUNDLE"}
+    done = subprocess.run([AWS_CLI, "sts", "get-caller-identity"], env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0 and "SSL validation failed" in done.stderr, done
 
 
 def test_life_of_a_role(world):

@@ -10,7 +10,7 @@ from test_k8s_wire import account, binding, many  # noqa: F401  fixtures
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with SimWorld(tmp_path_factory.mktemp("simulated")) as world:
+    with SimWorld(tmp_path_factory.mktemp("simulated"), tls=True) as world:
         world.api.create("customresourcedefinitions", yaml.safe_load(real.CRD))
         yield world
 

@@ -7,12 +7,14 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 from simworld import AWS_CLI
 from testbed.controlplane import programs
 
@@ -50,15 +52,17 @@ def test_it_stays_and_repairs(env, tmp_path):
             line = process.stdout.readline()
             assert line, text
             text += line
-        kubeconfig = Path(re.search(r"KUBECONFIG=(\S+)", text)[1]).read_text()
-        server = re.search(r'server: "(\S+)"', kubeconfig)[1]
+        kubeconfig = Path(re.search(r"KUBECONFIG=(\S+)", text)[1])
+        cluster = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]
+        server, trust = cluster["server"], ssl.create_default_context(cafile=kubeconfig.with_name(cluster["certificate-authority"]))
+        assert server.startswith("https://127.0.0.1:")
         sa = f"{server}/api/v1/namespaces/kube-system/serviceaccounts/aws-node"
-        before = json.load(urllib.request.urlopen(sa))["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
+        before = json.load(urllib.request.urlopen(sa, context=trust))["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
         patch = json.dumps({"metadata": {"annotations": {"eks.amazonaws.com/role-arn": None}}}).encode()
         urllib.request.urlopen(urllib.request.Request(
-            sa, patch, {"Content-Type": "application/merge-patch+json"}, method="PATCH"))
+            sa, patch, {"Content-Type": "application/merge-patch+json"}, method="PATCH"), context=trust)
         deadline = time.monotonic() + 30
-        while json.load(urllib.request.urlopen(sa))["metadata"].get("annotations", {}).get("eks.amazonaws.com/role-arn") != before:
+        while json.load(urllib.request.urlopen(sa, context=trust))["metadata"].get("annotations", {}).get("eks.amazonaws.com/role-arn") != before:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)

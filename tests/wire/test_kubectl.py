@@ -20,7 +20,7 @@ spec: {cluster: {name: prod, region: us-west-2}}
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with SimWorld(tmp_path_factory.mktemp("kubectl")) as w:
+    with SimWorld(tmp_path_factory.mktemp("kubectl"), tls=True) as w:
         w.kubectl("apply", "-f", str(ROOT / "crd/cniiambindings.yaml"))
         w.kubectl("wait", "--for=condition=Established", "crd/cniiambindings.cniiam.dev", "--timeout=10s")
         yield w
@@ -40,6 +40,16 @@ def refused(world, *args):
 def ready_pods(world):
     return {p["metadata"]["name"] for p in json.loads(world.kubectl("get", "pods", *NODE, "-o", "json"))["items"]
             if all(c["status"] == "True" for c in p["status"].get("conditions", []) if c["type"] == "Ready")}
+
+
+def test_trust(world):
+    """Who was not given the authority of this world does not talk to it."""
+    config = json.loads(world.kubeconfig.read_text())
+    assert config["clusters"][0]["cluster"]["server"].startswith("https://127.0.0.1:")
+    del config["clusters"][0]["cluster"]["certificate-authority"]
+    (world.folder / "trusts-others").write_text(json.dumps(config))
+    done = world.run_kubectl("get", "nodes", config=world.folder / "trusts-others")
+    assert done.returncode == 1 and "certificate signed by unknown authority" in done.stderr
 
 
 def test_reviews(world):
