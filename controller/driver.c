@@ -22,6 +22,7 @@ struct memory {
     int told_failures;                 /* of these the status has told */
     int64_t not_before_boot_ms;        /* the server asked not to be sent last_effect earlier; 0: it did not */
     int64_t status_not_before_boot_ms; /* nor the status */
+    bool status_refused;
 };
 
 struct reading {
@@ -360,6 +361,7 @@ static void status_failed(struct driver *d, const struct error *err) {
     LOG_WARN("driver", "status not written", F_STR("binding", d->key), F_STR("error", err->message));
     int64_t asked = asked_to_wait_ms(err);
     d->memory->status_not_before_boot_ms = asked > 0 ? boot(d) + asked : 0;
+    d->memory->status_refused = err->code != ERR_CANCELLED && err->code != ERR_CONFLICT;
     if (err->code == ERR_CANCELLED)
         pass_put_off(d, DRIVER_FENCED_MS);
     else if (goes_without_status(d, err))
@@ -376,6 +378,7 @@ static void on_status(void *arg, struct effect_result *r) {
         return;
     }
     d->stats.status_writes++;
+    d->memory->status_refused = false;
     const char *rv = json_str(r->value, "metadata.resourceVersion");
     if (rv && d->o.wrote)
         d->o.wrote(d->o.arg, d->key, CIB_RESOURCE, rv);
@@ -566,6 +569,7 @@ static void fill_world(struct driver *d) {
     w->last_effect = d->memory->last_effect;
     w->last_error = d->memory->last_effect ? &d->memory->last_error : NULL;
     w->last_failures = d->memory->last_failures;
+    w->status_refused = d->memory->status_refused;
     set_config(d);
 }
 

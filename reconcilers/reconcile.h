@@ -67,7 +67,8 @@ struct world {
     /* Outcome of the step performed last in this pass or the one before; effect NULL: none, or it succeeded. */
     const struct effect *last_effect;
     const struct error *last_error;
-    int last_failures; /* identical failures in a row (L3) */
+    int last_failures;   /* identical failures in a row (L3) */
+    bool status_refused; /* the last one could not be written, and nothing is done before it is (S3) */
 };
 
 #define PROGRESS_PROOFS_MAX 8

@@ -43,10 +43,10 @@ static bool is_ready_not_target(const struct pod_fact *f) {
     return f->state != POD_TARGET && f->ready;
 }
 
-/* No forward movement of `marker` for the deadline? */
+/* No forward movement of `marker` for the deadline? While status can not be written we do nothing, and nothing else is late. */
 static bool overdue(struct ctx *c, int marker) {
     struct progress *p = c->p;
-    if (p->progress_boot_ms == 0 || p->progress_marker != marker) {
+    if (p->progress_boot_ms == 0 || p->progress_marker != marker || c->w->status_refused) {
         p->progress_boot_ms = c->w->now_boot_ms;
         p->progress_marker = marker;
     }
@@ -81,6 +81,17 @@ static bool may_try_another(struct ctx *c, int marker) {
         return false;
     p->retried_boot_ms = now;
     return !first;
+}
+
+/* What is tried once more after the deadline has a deadline of its own. */
+static bool has_failed(struct ctx *c, int marker) {
+    if (!overdue(c, marker))
+        return false;
+    int64_t left = deadline_ms(c) - (c->w->now_boot_ms - c->p->retried_boot_ms);
+    bool tried = c->p->retried_boot_ms != 0 && left > 0;
+    if (tried)
+        ctx_requeue(c, left);
+    return !tried;
 }
 
 static bool webhook_misses(struct ctx *c) {
@@ -163,7 +174,7 @@ static bool watch_canary(struct ctx *c) {
     int64_t now = c->w->now_boot_ms;
     if (!MUTANT(canary_need_not_be_ready) && (c->ntarget_ready < c->ntarget || !pods_fit(c))) {
         c->p->canary_ready_boot_ms = 0;
-        if (overdue(c, (int)c->ntarget_ready))
+        if (has_failed(c, (int)c->ntarget_ready))
             return fail(c, "the canary was not Ready within progressDeadlineSeconds");
         return ctx_wait(c, G5, REASON_CANARY, POLL_MS, "waits until the canary is Ready");
     }
@@ -193,7 +204,7 @@ static bool restart_daemon_set(struct ctx *c) {
 }
 
 static bool follow_rollout(struct ctx *c) {
-    if (overdue(c, (int)c->ntarget_ready))
+    if (has_failed(c, (int)c->ntarget_ready))
         return fail(c, "the rollout did not move for progressDeadlineSeconds");
     return ctx_wait(c, G5, REASON_ROLLING_OUT, POLL_MS, "%zu of %zu pods have the role and are Ready", c->ntarget_ready,
                     c->npods);

@@ -895,6 +895,7 @@ static void frame_init(struct sim *s, struct frame *f) {
     f->w.last_effect = s->last_effect;
     f->w.last_error = s->last_effect ? &s->last_error : NULL;
     f->w.last_failures = s->last_failures;
+    f->w.status_refused = s->status_was_refused;
 }
 
 static void frame_done(struct frame *f) {
@@ -920,7 +921,9 @@ static void read_all(struct sim *s, struct frame *f, const struct decision *d) {
 static void write_status(struct sim *s, const struct cib_status *status) {
     json *next = cib_status_encode(status);
     const json *now = json_get(sim_object(s), "status");
-    if (now && json_equal(now, next)) {
+    bool same = now && json_equal(now, next);
+    s->status_was_refused = !same && s->status_is_refused;
+    if (same || s->status_is_refused) {
         json_free(next);
         return;
     }
@@ -1006,7 +1009,9 @@ int64_t sim_pass(struct sim *s) {
         s->guard_events += str_eq(d->notes[i].reason, "GuardFired");
     write_status(s, &d->status);
     int64_t wait = d->requeue_after_ms;
-    if (d->nsteps) {
+    if (s->status_was_refused) {
+        wait = BACK_OFF_CAP_MS;
+    } else if (d->nsteps) {
         take_step(s, &f, &d->steps[0]);
         wait = s->last_effect ? back_off_ms(s->last_failures) : 0;
     }

@@ -134,7 +134,8 @@ struct sim {
     int unknown_node;            /* n: node n-1 has no providerID */
     int64_t webhook_down_ms;     /* since when it does not inject; 0: it does */
     bool informers_know_nothing; /* of ServiceAccount and DaemonSet */
-    bool informers_sleep;        /* the operator sees the pods as they were */
+    bool status_is_refused, status_was_refused;
+    bool informers_sleep; /* the operator sees the pods as they were */
     struct sim_pod seen[SIM_PODS_MAX];
 
     struct {

@@ -203,6 +203,23 @@ static void a_webhook_that_always_misses(void **state) {
     assert_false(sim_detached(s));
     s->webhook_misses = 0;
     sim_expect_ready(s);
+    assert_int_equal(sim_log_count(s, "remove the role annotation"),
+                     0); /* the pod that it gets right has time to become Ready */
+    sim_end(s);
+}
+
+/* L2: no time in which nothing may be done counts as one in which nothing moved. */
+static void a_status_that_is_refused_while_pods_are_missed(void **state) {
+    (void)state;
+    struct sim *s = sim_start(3, QUICK);
+    sim_run_until_logged(s, "restart DaemonSet");
+    s->webhook_misses = 3;
+    s->status_is_refused = true;
+    sim_run(s, 10 * MINUTES);
+    assert_int_equal(sim_pods_with_role(s, sim_own_role_arn(s)), 0);
+    s->status_is_refused = false;
+    sim_expect(s, "RolledOut", "True", NULL, 2 * MINUTES);
+    assert_int_equal(sim_log_count(s, "remove the role annotation"), 0);
     sim_end(s);
 }
 
@@ -392,6 +409,7 @@ int main(void) {
         cmocka_unit_test(a_rollout_that_hangs_goes_back),
         cmocka_unit_test(missed_pods_before_the_detachment),
         cmocka_unit_test(a_webhook_that_always_misses),
+        cmocka_unit_test(a_status_that_is_refused_while_pods_are_missed),
         cmocka_unit_test(a_sleeping_webhook_touches_no_pod),
         cmocka_unit_test(a_webhook_that_sleeps_from_the_canary_on),
         cmocka_unit_test(a_missed_pod_after_the_detachment),
