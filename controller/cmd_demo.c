@@ -1,7 +1,8 @@
 /*
  * cmd_demo.c - cni-iam demo: a migration from its beginning to its end in a simulated cluster and account on loopback.
- * The operator is the real one, a child process that knows of no simulation. Gates and Events are its word; nodes, calls,
- * writes and broken invariants come from the world itself, and the exit status needs both.
+ * The operator is the real one, a child process that knows of no simulation and has the rights that its manifests give it.
+ * Gates and Events are its word; nodes, calls, writes and broken invariants come from the world itself, and the exit status
+ * needs both.
  */
 #include <errno.h>
 #include <signal.h>
@@ -12,9 +13,11 @@
 
 #include "controller/commands.h"
 #include "controller/crd_text.h"
+#include "controller/demo_apply.h"
 #include "controller/demo_child.h"
 #include "controller/demo_dir.h"
 #include "controller/demo_view.h"
+#include "controller/rbac_text.h"
 #include "platform/base/strmap.h"
 #include "simulator/checker.h"
 #include "simulator/world_faces.h"
@@ -25,7 +28,7 @@
 #define SECRET_KEY "demo-demo-demo-demo-demo-demo-demo-demo-"
 #define OPERATOR_ARN "arn:aws:iam::111122223333:user/cni-iam"
 #define WRITES_MAX 64 /* of which the summary tells */
-#define PATH_SIZE (DEMO_DIR_PATH_MAX + 16)
+#define PATH_SIZE (DEMO_DIR_PATH_MAX + 32)
 #define LOG_TAIL 4000
 #define CA_FILE "ca.crt"
 
@@ -62,6 +65,7 @@ struct demo {
     struct demo_picture picture;
     struct demo_dir dir;
     char kubeconfig[PATH_SIZE], ca[PATH_SIZE], state[PATH_SIZE], log[PATH_SIZE];
+    char operators_kubeconfig[PATH_SIZE];
     char why[DEMO_TEXT_MAX]; /* FAILED */
     enum phase phase;
     bool keeps, staying, over;
@@ -223,31 +227,19 @@ static bool all_ready(const struct demo_picture *p) {
     return p->nrows > 0;
 }
 
-/* As kubectl would: through the front door, so that schema and defaults apply. */
 static void apply_binding(struct demo *d) {
     char body[1024];
-    struct sim_http_answer answer = {0};
-    int n = snprintf(body, sizeof body,
-                     "{\"apiVersion\":\"cniiam.dev/v1alpha1\",\"kind\":\"CniIamBinding\",\"metadata\":{\"name\":"
-                     "\"aws-node\"},\"spec\":{\"rollout\":{\"proofSeconds\":%d,\"settleSeconds\":%d,"
-                     "\"progressDeadlineSeconds\":120},\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":%d,"
-                     "\"foreignConsumers\":[\"" FOREIGN_CONSUMER "\"]}}}",
-                     d->pace->proof_s, d->pace->settle_s, d->pace->soak_s);
-    struct sim_http_request request = {.method = "POST",
-                                       .path = "/apis/cniiam.dev/v1alpha1/cniiambindings",
-                                       .query = "",
-                                       .authorization = "Bearer user",
-                                       .accept = "application/json",
-                                       .content_type = "application/json",
-                                       .user_agent = "kubectl/demo",
-                                       .body = body,
-                                       .body_len = (size_t)n};
-    sim_kube_http(sim_world_kube(d->world), &request, &answer);
-    if (answer.status != 201)
-        fail(d, "the API server refused the binding: %d %.180s", answer.status, answer.body ? answer.body : "");
+    struct error err;
+    snprintf(body, sizeof body,
+             "{\"apiVersion\":\"cniiam.dev/v1alpha1\",\"kind\":\"CniIamBinding\",\"metadata\":{\"name\":"
+             "\"aws-node\"},\"spec\":{\"rollout\":{\"proofSeconds\":%d,\"settleSeconds\":%d,"
+             "\"progressDeadlineSeconds\":120},\"nodeRole\":{\"detach\":\"Automatic\",\"soakSeconds\":%d,"
+             "\"foreignConsumers\":[\"" FOREIGN_CONSUMER "\"]}}}",
+             d->pace->proof_s, d->pace->settle_s, d->pace->soak_s);
+    if (!demo_apply(sim_world_kube(d->world), body, &err))
+        fail(d, "%s", err.message);
     else
         demo_view_say(d->view, DEMO_GOOD, elapsed(d), "kubectl apply: one CniIamBinding, nodeRole.detach Automatic");
-    free(answer.body);
 }
 
 static void go_on(struct demo *d, const json *binding) {
@@ -295,6 +287,7 @@ static bool make_dir(struct demo *d, struct error *err) {
     if (!demo_dir_make(&d->dir, err))
         return false;
     snprintf(d->kubeconfig, sizeof d->kubeconfig, "%s/kubeconfig", d->dir.path);
+    snprintf(d->operators_kubeconfig, sizeof d->operators_kubeconfig, "%s/operator.kubeconfig", d->dir.path);
     snprintf(d->ca, sizeof d->ca, "%s/" CA_FILE, d->dir.path);
     snprintf(d->state, sizeof d->state, "%s/state.db", d->dir.path);
     snprintf(d->log, sizeof d->log, "%s/controller.log", d->dir.path);
@@ -309,16 +302,29 @@ static bool write_file(const char *path, const char *text, struct error *err) {
     return (fclose(f) == 0 && ok) || error_set(err, ERR_IO, "%s can not be written: is the disk full?", path);
 }
 
-/* The authority lies beside the kubeconfig for the AWS clients, which take it as a file only. */
+/* The authority lies beside it for the AWS clients, which take it as a file only. */
+static bool write_kubeconfig(const struct demo *d, const char *path, const char *token, struct error *err) {
+    struct arena *a = arena_new(0);
+    const char *text =
+        arena_printf(a,
+                     "apiVersion: v1\nkind: Config\ncurrent-context: demo\n"
+                     "clusters:\n- name: demo\n  cluster: {server: \"%s\", certificate-authority: " CA_FILE "}\n"
+                     "users:\n- name: demo\n  user: {token: %s}\n"
+                     "contexts:\n- name: demo\n  context: {cluster: demo, user: demo, namespace: kube-system}\n",
+                     sim_face_url(d->faces.kube), token);
+    bool ok = write_file(path, text, err);
+    arena_free(a);
+    return ok;
+}
+
+/* One for people, who are administrators, and one for the operator. */
 static bool write_access(const struct demo *d, struct error *err) {
-    char text[1024];
-    snprintf(text, sizeof text,
-             "apiVersion: v1\nkind: Config\ncurrent-context: demo\n"
-             "clusters:\n- name: demo\n  cluster: {server: \"%s\", certificate-authority: " CA_FILE "}\n"
-             "users:\n- name: demo\n  user: {token: user}\n"
-             "contexts:\n- name: demo\n  context: {cluster: demo, user: demo, namespace: kube-system}\n",
-             sim_face_url(d->faces.kube));
-    return write_file(d->ca, sim_world_faces_ca(&d->faces), err) && write_file(d->kubeconfig, text, err);
+    char *token = demo_token(sim_world_kube(d->world), "kube-system", "cni-iam", err);
+    bool ok = token && write_file(d->ca, sim_world_faces_ca(&d->faces), err) &&
+              write_kubeconfig(d, d->kubeconfig, "user", err) &&
+              write_kubeconfig(d, d->operators_kubeconfig, token, err);
+    free(token);
+    return ok;
 }
 
 static void print_log_tail(const struct demo *d) {
@@ -340,7 +346,7 @@ static bool start_controller(struct demo *d, struct error *err) {
     const char *const argv[] = {"cni-iam",
                                 "controller",
                                 "--kubeconfig",
-                                d->kubeconfig,
+                                d->operators_kubeconfig,
                                 "--cluster-name",
                                 "prod",
                                 "--region",
@@ -387,6 +393,10 @@ static bool make_world(struct demo *d, struct error *err) {
                                                          .foreign_consumer = true,
                                                          .crd_yaml = crd_text});
     sim_aws_add_access_key(sim_world_aws(d->world), ACCESS_KEY, OPERATOR_ARN);
+    /* As an administrator would install it: what its manifests do not allow would be missing here, too. */
+    if (!demo_apply(sim_world_kube(d->world), service_account_text, err) ||
+        !demo_apply(sim_world_kube(d->world), rbac_text, err))
+        return false;
     d->checker = sim_checker_new(d->world);
     sim_aws_on_write(sim_world_aws(d->world), on_aws_write, d);
     sim_kube_on_write(sim_world_kube(d->world), on_kube_write, d);

@@ -17,7 +17,7 @@
 #define NAME "cni-iam-demo."
 #define KEPT "kept"
 
-/* The directory is flat: a kubeconfig, a certificate, a log, a database with its side files. */
+/* The directory is flat: kubeconfigs, a certificate, a log, a database with its side files. */
 static void empty(int fd) {
     int own = dup(fd);
     DIR *dir = own >= 0 ? fdopendir(own) : NULL;

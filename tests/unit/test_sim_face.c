@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -406,7 +407,9 @@ struct peer {
 static struct peer peer_connect(int max_version) {
     struct peer p = {.fd = connect_to(face), .ctx = SSL_CTX_new(TLS_client_method())};
     int little = 128 * 1024; /* with much less TCP itself waits, for hundreds of milliseconds */
+    int one = 1;
     setsockopt(p.fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+    setsockopt(p.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     assert_int_equal(fcntl(p.fd, F_SETFL, O_NONBLOCK), 0);
     SSL_CTX_set_max_proto_version(p.ctx, max_version);
     p.ssl = SSL_new(p.ctx);
@@ -481,13 +484,10 @@ static void test_tls_stream_that_grows_while_it_waits(void **state) {
     ask_peer(&p, "GET /watch HTTP/1.1\r\nHost: h\r\n\r\n");
     for (int i = 0; i < 200 && !stream; i++)
         turn(1);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 200; i++) { /* the kernel takes half of it */
         sim_face_stream_line(stream, line, sizeof line);
         wanted += sizeof line;
-        loop_turn(loop, 0);
-        if (SSL_read_ex(p.ssl, piece, sizeof piece, &got) == 1) /* much less than came */
-            for (size_t b = 0; b < got; b++)
-                n += piece[b] == 'x';
+        loop_turn(loop, 1);
     }
     for (int i = 0; i < TURNS_MAX && n < wanted; i++) {
         loop_turn(loop, 1);

@@ -100,12 +100,19 @@ def test_look_around_and_break_things(env, tmp_path):
         def kubectl(*args):
             return run(programs()["kubectl"], *args)
 
+        def operator(*args):
+            config = Path(theirs["KUBECONFIG"]).with_name("operator.kubeconfig")
+            return subprocess.run([programs()["kubectl"], f"--kubeconfig={config}", *args], env=theirs, capture_output=True, text=True,
+                                  timeout=60, check=False).stdout
+
         def attached(role):
             listed = json.loads(run(AWS_CLI, "iam", "list-attached-role-policies", "--role-name", role))["AttachedPolicies"]
             return "AmazonEKS_CNI_Policy" in [p["PolicyName"] for p in listed]
 
         kubectl("wait", "--for=condition=Ready", "cib/aws-node", "--timeout=10s")
         assert "nodeRole" in kubectl("explain", "cib.spec") and kubectl("auth", "can-i", "delete", "cib") == "yes\n"
+        assert "system:serviceaccount:kube-system:cni-iam" in operator("auth", "whoami")
+        assert [operator("auth", "can-i", "delete", what) for what in ("pods", "nodes")] == ["yes\n", "no\n"]
         role = kubectl("get", "cib", "aws-node", "-o", "jsonpath={.status.role.name}")
         assert attached(role) and not attached("eks-node")
         run(AWS_CLI, "iam", "detach-role-policy", "--role-name", role, "--policy-arn", "arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy")
