@@ -22,7 +22,7 @@ struct memory {
     int told_failures;                 /* of these the status has told */
     int64_t not_before_boot_ms;        /* the server asked not to be sent last_effect earlier; 0: it did not */
     int64_t status_not_before_boot_ms; /* nor the status */
-    bool status_refused;
+    bool status_refused;               /* and nothing was done since, for want of it */
 };
 
 struct reading {
@@ -413,6 +413,7 @@ static bool status_is_due(struct driver *d) {
 static void write_status(struct driver *d) {
     const struct cib_binding *b = d->world.binding;
     if (!status_is_due(d)) {
+        d->memory->status_refused = false;
         act(d);
         return;
     }

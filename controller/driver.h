@@ -22,11 +22,13 @@
  *
  * A step that a server refused with a time to come back is not sent again before it, whatever news wake a pass earlier.
  *
- * Every status write names the version of the binding that it was decided from: what was recorded meanwhile is not written over (S3).
+ * Every status write names the version of the binding that it was decided from: what was recorded meanwhile is not
+ * written over (S3).
  *
- * A status that the server refuses, for good or because the binding has moved on, must not keep the guard from giving permissions
- * back: a step of G8 that takes nothing away is then done all the same; and while a policy is off a node role, so is every write to AWS and to the
- * ServiceAccount that takes nothing away, for it may be the repair of the role that all pods live on (L7).
+ * A status that the server refuses, for good or because the binding has moved on, must not keep the guard from giving
+ * permissions back: a step of G8 that takes nothing away is then done all the same. Refused for good, and while a policy is
+ * off a node role, so is every write to AWS and to the ServiceAccount that takes nothing away, for it may be the repair of
+ * the role that all pods live on (L7).
  *
  * Ownership: driver_new/_free; the ports are borrowed.
  * Errors: failures go back into the core as last_error and into the log and the audit history; never lost.

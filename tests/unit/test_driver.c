@@ -42,6 +42,7 @@ static struct {
     int last_failures;
     int64_t audit_ms;
     int proofs; /* progress.proofs handed in */
+    bool status_refused;
 } core;
 
 /* The world of ports beside the effector. */
@@ -61,6 +62,7 @@ static void core_decide(const struct world *w, const struct progress *p, struct 
     core.last_effect = w->last_effect ? effect_describe(w->last_effect, ports.arena) : NULL;
     core.last_code = w->last_error ? w->last_error->code : ERR_NONE;
     core.last_failures = w->last_failures;
+    core.status_refused = w->status_refused;
     core.audit_ms = w->config->aws_audit_interval_ms;
     core.proofs = p->proofs;
     assert_int_equal(w->epoch, world.epoch);
@@ -434,6 +436,26 @@ static void test_a_step_waits_for_a_status_that_was_not_written(void **state) {
     assert_int_equal(ports_count(&ports, EFFECT_IAM_CREATE_ROLE), 0);
     ports_advance(&ports, 1000);
     assert_int_equal(ports_count(&ports, EFFECT_K8S_APPLY_STATUS), 3);
+}
+
+/* L3: while nothing may be done nothing is late; the first pass that is not held up ends that, with a status to write or without. */
+static void test_the_core_is_told_of_a_refused_status(void **state) {
+    (void)state;
+    core.message = "first";
+    add();
+    refuse(ERR_UNAVAILABLE);
+    ports_advance(&ports, 500);
+    assert_true(core.status_refused);
+    refuse(ERR_CONFLICT); /* overtaken is not refused */
+    ports_advance(&ports, 1000);
+    assert_false(core.status_refused);
+    refuse(ERR_FORBIDDEN);
+    core.message = NULL; /* as the server has it */
+    ports_advance(&ports, 60000);
+    assert_true(core.status_refused);
+    assert_int_equal(ports_open(&ports), 0);
+    add();
+    assert_false(core.status_refused);
 }
 
 /* A bug in the status must not cost permissions: what gives back goes on. */
@@ -940,6 +962,7 @@ int main(void) {
         TEST(test_status_is_written_before_the_step),
         TEST(test_equal_status_is_not_written),
         TEST(test_a_step_waits_for_a_status_that_was_not_written),
+        TEST(test_the_core_is_told_of_a_refused_status),
         TEST(test_the_guard_gives_back_even_when_the_status_is_refused),
         TEST(test_a_repair_goes_on_when_the_status_is_refused_and_a_policy_is_off),
         TEST(test_a_detachment_follows_a_swap_of_the_status_that_was_seen),
