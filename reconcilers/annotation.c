@@ -107,7 +107,7 @@ static bool plan_write(struct ctx *c) {
     if (!again)
         c->s->rollout.annotated_ms = c->w->now_wall_ms;
     c->s->rollout.role_arn = c->role_arn;
-    c->p->annotated_boot_ms = 0;
+    c->p->annotated_boot_ms = c->p->freed_boot_ms = 0;
     step->event_reason = others ? "AnnotationTaken" : (again ? "AnnotationRepaired" : "Annotated");
     step->event_note =
         others ? arena_printf(c->a, "took %s from field manager %s (was %s)", ROLE_ARN_ANNOTATION, others, sa->role_arn)
