@@ -153,7 +153,7 @@ bool judge_injected_pods(struct ctx *c);
 bool judge_consumers(struct ctx *c);
 void report_guard(struct ctx *c);
 
-/* Back to the node role: for a rollback, the guard's last resort, deletion, identity NodeRole. */
+/* Back to what aws-node lived on before: for a rollback, deletion, identity NodeRole. */
 enum restore_goal { RESTORE_ROLLBACK, RESTORE_DELETE, RESTORE_NODE_ROLE };
 bool plan_restore(struct ctx *c, enum restore_goal goal); /* true when pods are proven back */
 /* Would pods that go back to their node role have permissions? *lacks: the first role that grants none. False: not known (yet). */

@@ -6,8 +6,9 @@
  * watches), to which lines may be written until it is ended or its client is gone. Anything odd is a 400, and the connection ends.
  * With TLS a client that can not shake hands is hung up on.
  *
- * Ownership: sim_face_new/_free; the TLS is lent and must outlive the face; a stream is the face's, and valid until sim_face_stream_end or on_gone. sim_face_free
- * calls on_gone for the streams that are open. The answer's body is taken from the handler (free).
+ * Ownership: sim_face_new/_free; the TLS is lent and must outlive the face; a stream is the face's, and valid until
+ * sim_face_stream_end or on_gone. sim_face_free calls on_gone for the streams that are open. The answer's body is taken
+ * from the handler (free).
  * Errors: ERR_IO when the port can not be had, with what to do.
  * Bounds: SIM_FACE_*_MAX, and those of http_request_parser.h. A reader that is slower than its stream is disconnected.
  */

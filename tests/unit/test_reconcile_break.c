@@ -203,8 +203,8 @@ static void a_webhook_that_always_misses(void **state) {
     assert_false(sim_detached(s));
     s->webhook_misses = 0;
     sim_expect_ready(s);
-    assert_int_equal(sim_log_count(s, "remove the role annotation"),
-                     0); /* the pod that it gets right has time to become Ready */
+    /* The pod that it gets right has time to become Ready. */
+    assert_int_equal(sim_log_count(s, "remove the role annotation"), 0);
     sim_end(s);
 }
 

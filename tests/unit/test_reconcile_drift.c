@@ -253,8 +253,8 @@ static void a_refusal_that_lasts_is_no_news(void **state) {
     s->fail_kind = EFFECT_IAM_DETACH_ROLE_POLICY;
     s->fail_code = ERR_FORBIDDEN;
     s->fail_count = 1000;
-    assert_in_range(status_writes_in_ten_minutes(s), 0,
-                    20); /* each two minutes a probe (S3), each minute an announcement */
+    /* Each two minutes a probe (S3), each minute an announcement. */
+    assert_in_range(status_writes_in_ten_minutes(s), 0, 20);
     s->fail_count = 0;
     sim_expect(s, "NodeRoleDetached", "True", NULL, 10 * MINUTES);
     s->fail_kind = EFFECT_K8S_JSON_PATCH;
