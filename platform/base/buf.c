@@ -105,15 +105,6 @@ bool buf_puts(struct buf *b, const char *s) {
     return buf_append(b, s, strlen(s));
 }
 
-bool buf_putc(struct buf *b, char c) {
-    if (!reserve(b, 1)) {
-        return false;
-    }
-    b->p[b->n++] = c;
-    b->p[b->n] = '\0';
-    return true;
-}
-
 bool buf_printf(struct buf *b, const char *fmt, ...) {
     va_list ap;
 

@@ -30,9 +30,17 @@ const char *buf_str(const struct buf *b); /* "" when empty; borrowed */
 
 bool buf_append(struct buf *b, const void *p, size_t n);
 bool buf_puts(struct buf *b, const char *s);
-bool buf_putc(struct buf *b, char c);
 bool buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_drop_front(struct buf *b, size_t n);
+/* Here, as texts are written byte by byte between their names and values. */
+static inline bool buf_putc(struct buf *b, char c) {
+    if (b->overflow || b->cap - b->n < 2) {
+        return buf_append(b, &c, 1);
+    }
+    b->p[b->n++] = c;
+    b->p[b->n] = '\0';
+    return true;
+}
 /* Overwrites the bytes before freeing: for buffers that held a token or key. */
 void buf_done_secret(struct buf *b);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "platform/base/json.h"
+#include "platform/base/json_plain.h"
 #include "platform/base/utf8.h"
 
 #define NUMBER_TEXT_MAX 63
@@ -114,34 +115,11 @@ static bool pass_escape(struct parser *p) {
     return true;
 }
 
-/* Eight bytes at a time: none is a quote, a backslash, a control byte, or the part of a character. */
-static bool eight_are_plain(const char *s) {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    const uint64_t tops = UINT64_C(0x8080808080808080);
-    uint64_t v;
-    memcpy(&v, s, sizeof v);
-    uint64_t quote = v ^ ones * '"';
-    uint64_t backslash = v ^ ones * '\\';
-    return ((v | ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash)) & tops) == 0;
-}
-
-static void pass_plain(struct parser *p) {
-    const char *s = p->text + p->at;
-    const char *end = p->text + p->len;
-    while (end - s >= 8 && eight_are_plain(s)) {
-        s += 8;
-    }
-    while (s < end && *s >= 0x20 && *s < 0x7f && *s != '"' && *s != '\\') {
-        s++;
-    }
-    p->at = (size_t)(s - p->text);
-}
-
 /* From the opening quote to behind the closing one. */
 static bool pass_string(struct parser *p, bool *escaped) {
     *escaped = false;
     p->at++;
-    while (pass_plain(p), p->at < p->len) {
+    while (p->at += json_plain(p->text + p->at, p->len - p->at, true), p->at < p->len) {
         unsigned char c = (unsigned char)p->text[p->at];
         if (c == '"') {
             p->at++;

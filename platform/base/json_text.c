@@ -6,6 +6,7 @@
 
 #include "platform/base/buf.h"
 #include "platform/base/json.h"
+#include "platform/base/json_plain.h"
 
 #define EQUAL_BY_SEARCH_MAX 64 /* members; above, both are sorted */
 
@@ -36,10 +37,6 @@ struct writer {
     bool sorted; /* the canonical form */
 };
 
-static bool is_plain(char c) {
-    return (unsigned char)c >= 0x20 && c != '"' && c != '\\';
-}
-
 /* Of what has a name of its own in JSON; the canonical form numbers all control bytes. */
 static char escape_name(char c) {
     static const char bytes[] = "\b\f\n\r\t";
@@ -59,16 +56,14 @@ static void write_escape(struct writer *w, char c) {
 }
 
 static void write_string(struct writer *w, const char *s) {
+    size_t n = strlen(s);
     (void)buf_putc(&w->text, '"');
-    while (*s != '\0') {
-        size_t plain = 0;
-        while (is_plain(s[plain])) {
-            plain++;
-        }
-        (void)buf_append(&w->text, s, plain);
-        s += plain;
-        if (*s != '\0') {
-            write_escape(w, *s++);
+    for (size_t i = 0; i < n; i++) {
+        size_t plain = json_plain(s + i, n - i, false);
+        (void)buf_append(&w->text, s + i, plain);
+        i += plain;
+        if (i < n) {
+            write_escape(w, s[i]);
         }
     }
     (void)buf_putc(&w->text, '"');

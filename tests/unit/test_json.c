@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "platform/base/json.h"
+#include "platform/base/json_plain.h"
 
 static json *parse(const char *text) {
     struct error err;
@@ -256,6 +257,54 @@ static void test_int64__is_exact(void **state) {
     assert_true(json_int64_or(NULL, "v", 5) == 5);
 }
 
+static size_t plain_one_by_one(const char *s, size_t n, bool ascii) {
+    size_t i = 0;
+    while (i < n && json_is_plain(s[i], ascii)) {
+        i++;
+    }
+    return i;
+}
+
+/* Each byte at each place among plain ones, and two of them: eight at a time and one by one come to the same. */
+static void test_plain__agrees_with_one_by_one(void **state) {
+    enum { LONGEST = 26 };
+    char text[LONGEST];
+    (void)state;
+    for (int c = 0; c < 256; c++) {
+        for (size_t n = 0; n <= LONGEST; n++) {
+            for (size_t at = 0; at < n; at++) {
+                memset(text, '!', sizeof text); /* next to a quote: where a borrow could show */
+                text[at] = (char)c;
+                text[n - 1] = n % 2 ? '#' : (char)c;
+                assert_int_equal(json_plain(text, n, true), plain_one_by_one(text, n, true));
+                assert_int_equal(json_plain(text, n, false), plain_one_by_one(text, n, false));
+            }
+        }
+    }
+}
+
+/* A string with one of the bytes that are written in a way of their own, wherever it stands. */
+static void test_print__strings_of_all_bytes_come_back(void **state) {
+    enum { LONGEST = 20 };
+    char text[LONGEST + 1];
+    (void)state;
+    for (int c = 1; c < 0x80; c++) {
+        for (size_t at = 0; at < LONGEST; at++) {
+            memset(text, 'x', LONGEST);
+            text[LONGEST] = '\0';
+            text[at] = (char)c;
+            json *o = json_object();
+            json_add_str(o, text, text);
+            char *printed = json_print(o);
+            json *again = parse(printed);
+            assert_string_equal(json_key_str(again, text), text);
+            json_free(again);
+            json_free(o);
+            free(printed);
+        }
+    }
+}
+
 /* What was read is written again, digit for digit, wherever the big integer stands. */
 static void test_print__keeps_big_integers(void **state) {
     static const char text[] = "[1,9007199254740993,1234567890123456,0.12345678901234567,123456789012345,{\"a\":2,"
@@ -423,6 +472,8 @@ int main(void) {
         cmocka_unit_test(test_parse__bounds_size_and_values),
         cmocka_unit_test(test_parse__finds_a_duplicate_among_many),
         cmocka_unit_test(test_int64__is_exact),
+        cmocka_unit_test(test_plain__agrees_with_one_by_one),
+        cmocka_unit_test(test_print__strings_of_all_bytes_come_back),
         cmocka_unit_test(test_print__keeps_big_integers),
         cmocka_unit_test(test_getters__present_and_absent),
         cmocka_unit_test(test_building__replaces_and_keeps_order),
