@@ -18,15 +18,15 @@ static json *parse_body(const struct effect *e, struct error *err) {
     return j;
 }
 
-/* Fills in or compares one string field of `o`. */
-static bool settle(json *o, const char *key, const char *value, struct error *err) {
+/* Fills in or compares one string field of `o`; *filled: in. */
+static bool settle(json *o, const char *key, const char *value, bool *filled, struct error *err) {
     const json *there = json_get(o, key);
     if (value == NULL) {
         return true;
     }
     if (there == NULL) {
         json_add_str(o, key, value);
-        return true;
+        return *filled = true;
     }
     if (!json_is_string(there) || !str_eq(there->valuestring, value)) {
         return error_set(err, ERR_INVALID, "the body's %s is not \"%s\", as the effect's arguments have it", key,
@@ -35,9 +35,10 @@ static bool settle(json *o, const char *key, const char *value, struct error *er
     return true;
 }
 
-static json *metadata_of(json *o, struct error *err) {
+static json *metadata_of(json *o, bool *filled, struct error *err) {
     json *m = cJSON_GetObjectItemCaseSensitive(o, "metadata");
     if (m == NULL) {
+        *filled = true;
         return json_add_object(o, "metadata");
     }
     if (!json_is_object(m)) {
@@ -62,20 +63,23 @@ static bool check_rules(const json *metadata, const struct effect *e, const stru
 }
 
 static bool complete(json *o, const struct effect *e, const struct k8s_resource *r,
-                     const struct effect_body_rules *rules, struct error *err) {
+                     const struct effect_body_rules *rules, bool *filled, struct error *err) {
     if (!json_is_object(o)) {
         return error_set(err, ERR_INVALID, "the body of %s is no object", effect_operation(e->kind));
     }
-    json *metadata = metadata_of(o, err);
-    return metadata != NULL && settle(o, "apiVersion", r->api_version, err) && settle(o, "kind", r->kind, err) &&
-           settle(metadata, "name", effect_arg(e, "name"), err) &&
-           settle(metadata, "namespace", effect_arg(e, "namespace"), err) && check_rules(metadata, e, rules, err);
+    json *metadata = metadata_of(o, filled, err);
+    return metadata != NULL && settle(o, "apiVersion", r->api_version, filled, err) &&
+           settle(o, "kind", r->kind, filled, err) && settle(metadata, "name", effect_arg(e, "name"), filled, err) &&
+           settle(metadata, "namespace", effect_arg(e, "namespace"), filled, err) &&
+           check_rules(metadata, e, rules, err);
 }
 
 const char *effect_body_object(const struct effect *e, const struct k8s_resource *r,
                                const struct effect_body_rules *rules, struct arena *a, struct error *err) {
+    bool filled = false;
     json *o = parse_body(e, err);
-    const char *text = o != NULL && complete(o, e, r, rules, err) ? json_print_arena(o, a) : NULL;
+    bool good = o != NULL && complete(o, e, r, rules, &filled, err);
+    const char *text = !good ? NULL : filled ? json_print_arena(o, a) : arena_strdup(a, e->body);
     json_free(o);
     return text;
 }

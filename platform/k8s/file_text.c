@@ -41,14 +41,14 @@ static ssize_t read_all(int fd, char *to, size_t size) {
     return (ssize_t)have;
 }
 
-/* On the heap, max_bytes + 2 long, NUL-terminated; the caller wipes and frees. One byte more is read, to notice what is
- * too large. */
+/* On the heap, NUL-terminated; the caller wipes *out_bytes of it and frees. One byte more is read, to notice what is too
+ * large; memory behind the text is not touched. */
 static char *slurp(const char *path, size_t max_bytes, size_t *out_bytes, struct error *err) {
     int fd = open_regular(path, err);
     if (fd < 0) {
         return NULL;
     }
-    char *text = calloc(1, max_bytes + 2);
+    char *text = malloc(max_bytes + 2);
     if (text == NULL) {
         die("out of memory");
     }
@@ -56,6 +56,7 @@ static char *slurp(const char *path, size_t max_bytes, size_t *out_bytes, struct
     int saved = errno;
     (void)close(fd);
     bool ok = true;
+    text[n > 0 ? n : 0] = '\0';
     if (n < 0) {
         ok = error_set(err, ERR_IO, "%s: %s", path, strerror(saved));
     } else if ((size_t)n > max_bytes) {
@@ -64,7 +65,7 @@ static char *slurp(const char *path, size_t max_bytes, size_t *out_bytes, struct
         ok = error_set(err, ERR_PARSE, "%s holds a NUL byte", path);
     }
     if (!ok) {
-        explicit_bzero(text, max_bytes + 2);
+        explicit_bzero(text, n >= 0 ? (size_t)n : max_bytes + 2); /* what an error left behind is not known */
         free(text);
         return NULL;
     }
@@ -72,10 +73,9 @@ static char *slurp(const char *path, size_t max_bytes, size_t *out_bytes, struct
     return text;
 }
 
-static struct secret *to_secret(char *text, size_t offset, size_t n, size_t allocated, const char *path,
-                                struct error *err) {
+static struct secret *to_secret(char *text, size_t offset, size_t n, size_t have, const char *path, struct error *err) {
     struct secret *s = secret_new(text + offset, n);
-    explicit_bzero(text, allocated);
+    explicit_bzero(text, have);
     free(text);
     if (s == NULL) {
         (void)error_set(err, ERR_TOO_LARGE, "%s is larger than %zu bytes", path, SECRET_MAX);
@@ -86,7 +86,7 @@ static struct secret *to_secret(char *text, size_t offset, size_t n, size_t allo
 struct secret *file_secret(const char *path, size_t max_bytes, struct error *err) {
     size_t n = 0;
     char *text = slurp(path, max_bytes, &n, err);
-    return text != NULL ? to_secret(text, 0, n, max_bytes + 2, path, err) : NULL;
+    return text != NULL ? to_secret(text, 0, n, n, path, err) : NULL;
 }
 
 static bool is_space(char c) {
@@ -100,6 +100,7 @@ struct secret *file_secret_trimmed(const char *path, size_t max_bytes, struct er
     if (text == NULL) {
         return NULL;
     }
+    size_t have = n;
     while (n > 0 && is_space(text[n - 1])) {
         n--;
     }
@@ -111,7 +112,7 @@ struct secret *file_secret_trimmed(const char *path, size_t max_bytes, struct er
         (void)error_set(err, ERR_PARSE, "%s is empty", path);
         return NULL;
     }
-    return to_secret(text, from, n - from, max_bytes + 2, path, err);
+    return to_secret(text, from, n - from, have, path, err);
 }
 
 char *file_text(const char *path, size_t max_bytes, size_t *out_bytes, struct arena *a, struct error *err) {
