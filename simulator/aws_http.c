@@ -373,10 +373,10 @@ static void answer_request(struct exchange *x) {
 }
 
 void sim_aws_http(struct sim_aws *a, const struct sim_http_request *req, struct sim_http_answer *out) {
-    struct exchange x = {.a = a, .req = req, .out = out, .arena = arena_new(0), .service = ""};
+    __attribute__((uninitialized)) struct sim_aws_param params[PARAMS_MAX]; /* only what is read in is looked at */
+    struct exchange x = {.a = a, .req = req, .out = out, .arena = arena_new(0), .service = "", .params = params};
 
     *out = (struct sim_http_answer){0};
-    x.params = ARENA_ARRAY(x.arena, PARAMS_MAX, struct sim_aws_param);
     make_request_id(&x);
     answer_request(&x);
     arena_free(x.arena);

@@ -3,9 +3,9 @@
 
 #include "simulator/checker_internal.h"
 
-#define SECRET_MIN 12 /* shorter ones occur by chance */
+#define SECRET_MIN 16 /* shorter ones occur by chance */
 #define FILTER_HALF 65536U
-#define STRIDE 4 /* a text is looked at in every fourth place: one of the first four of a secret is among them */
+#define STRIDE 8 /* a text is looked at in every eighth place: one of the first eight of a secret is among them */
 
 /* Eight bytes as a bit in each half of the filter: one pass over a text looks for all secrets, and next to nothing else
  * passes. No secret has eight zeros in a row, of which files are full. */
