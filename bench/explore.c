@@ -15,7 +15,6 @@ struct explorer {
     struct bench_fault faults[EXPLORE_DEPTH_MAX];
     int depth; /* faults that this process has had */
     bool first_deleting;
-    long counter;
 };
 
 static void tell(const struct explorer *e, const struct bench_result *r) {
@@ -48,7 +47,7 @@ static bool is_wanted(const struct explorer *e, bool deleting) {
 /* true in the new process, which has that fault. */
 static bool fork_with(struct explorer *e, const struct bench_moment *m, const struct bench_fault *fault) {
     int status = 0;
-    if (e->depth == 0 && e->counter++ % e->o->jobs != e->o->job)
+    if (e->depth == 0 && !turns_mine(e->o->turns))
         return false;
     fflush(stdout);
     pid_t child = fork();
@@ -66,6 +65,10 @@ static bool fork_with(struct explorer *e, const struct bench_moment *m, const st
     return false;
 }
 
+static bool is_here(const struct explorer *e, enum net_fault_kind kind, const struct bench_moment *m) {
+    return e->o->kinds[kind] && net_fault_counter(kind) == m->counter && (m->number - 1) % e->o->every[m->counter] == 0;
+}
+
 /* Of a pair each fault lasts as long, or goes back as far, as the first that a sweep tries. */
 static bool branch(void *arg, const struct bench_moment *m, struct bench_fault *fault) {
     struct explorer *e = arg;
@@ -73,10 +76,10 @@ static bool branch(void *arg, const struct bench_moment *m, struct bench_fault *
         return false;
     for (int k = 0; k < NET_FAULT_KINDS; k++) {
         enum net_fault_kind kind = (enum net_fault_kind)k;
-        if (!e->o->kinds[k] || net_fault_counter(kind) != NET_COUNTS_WRITES)
+        if (!is_here(e, kind, m))
             continue;
         for (int i = 0; i == 0 || (e->o->depth == 1 && net_fault_by(kind, i) > 0); i++) {
-            *fault = (struct bench_fault){kind, m->write, net_fault_by(kind, i)};
+            *fault = (struct bench_fault){kind, m->number, net_fault_by(kind, i)};
             if (fork_with(e, m, fault))
                 return true;
         }
@@ -104,6 +107,7 @@ void explore(const struct explore_options *o, struct explore_totals *totals) {
         die("bench: no memory to share");
     scenario.branch = branch;
     scenario.branch_arg = &e;
+    scenario.branch_exits = !o->twice;
     bench_run(&scenario, &r);
     if (o->twice && e.depth > 0 && !r.failure[0])
         run_again(&e, &r);

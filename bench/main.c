@@ -29,6 +29,7 @@
 #include "bench/mutants.h"
 #include "bench/run.h"
 #include "bench/scenario_set.h"
+#include "bench/turns.h"
 #include "platform/base/log.h"
 #include "platform/base/random.h"
 #include "platform/base/str.h"
@@ -122,7 +123,7 @@ static void one(const struct bench_options *o, struct totals *t) {
     }
 }
 
-/* --- sweeps: job j of n takes every n-th run --- */
+/* --- sweeps --- */
 
 struct sweep {
     const char *directory, *scenario, *kind;
@@ -132,26 +133,25 @@ struct sweep {
     struct bench_fault fault[FAULTS_MAX];
     int nfaults, replicas;
     enum explore_phase phase;
-    int job, jobs;
-    long counter;
+    int jobs;
+    struct turns turns;
 };
-
-static bool mine(struct sweep *s) {
-    return s->counter++ % s->jobs == s->job;
-}
 
 static bool is_asked_for(const struct sweep *s, enum net_fault_kind kind) {
     return !s->kind || str_eq(s->kind, net_fault_name(kind));
 }
 
-static void explore_with(const struct sweep *s, const struct bench_options *scenario, int depth,
-                         bool (*has)(enum net_fault_kind kind), struct totals *t) {
+static int step_of(const struct sweep *s, enum net_counter counter, const int *counts) {
+    return counter == NET_COUNTS_WRITES || s->whole ? 1 : 1 + counts[counter] / SPARSE_POINTS;
+}
+
+static void explore_with(struct sweep *s, const struct bench_options *scenario, int depth,
+                         bool (*has)(enum net_fault_kind kind), const int *counts, struct totals *t) {
     struct explore_totals found = {0};
     struct explore_options e = {.scenario = scenario,
                                 .depth = depth,
                                 .phase = s->phase,
-                                .job = s->job,
-                                .jobs = s->jobs,
+                                .turns = &s->turns,
                                 .twice = twice,
                                 .failed = tell_failure};
     bool any = false;
@@ -159,6 +159,8 @@ static void explore_with(const struct sweep *s, const struct bench_options *scen
         e.kinds[k] = has((enum net_fault_kind)k) && is_asked_for(s, (enum net_fault_kind)k);
         any = any || e.kinds[k];
     }
+    for (int c = 0; c < NET_COUNTERS; c++)
+        e.every[c] = step_of(s, (enum net_counter)c, counts);
     if (any)
         explore(&e, &found);
     t->runs += found.runs;
@@ -180,26 +182,27 @@ static bool is_plain(enum net_fault_kind kind) {
     return kind <= NET_CRASH_AFTER;
 }
 
-static bool is_of_a_write(enum net_fault_kind kind) {
-    return net_fault_counter(kind) == NET_COUNTS_WRITES && kind != NET_PAUSE;
+/* A pause is for two replicas; of a stale read the network has to know what was there before. */
+static bool is_of_one_moment(enum net_fault_kind kind) {
+    return kind != NET_PAUSE && kind != NET_STALE_READ;
 }
 
 static bool is_pause(enum net_fault_kind kind) {
     return kind == NET_PAUSE;
 }
 
-/* Events and reads, and lists of every age: each run from its beginning. */
+/* Each run from its beginning. */
 static void faults_in_full(struct sweep *s, const struct bench_options *scenario, enum net_fault_kind kind,
                            const int *counts, struct totals *t) {
-    int last = counts[net_fault_counter(kind)], ages = kind == NET_STALE_LIST ? STALE_VERSIONS_MAX : 1;
-    int step = kind == NET_STALE_LIST || s->whole ? 1 : 1 + last / SPARSE_POINTS;
-    for (int at = 1; at <= last; at += step)
+    enum net_counter counter = net_fault_counter(kind);
+    int ages = kind == NET_STALE_LIST ? STALE_VERSIONS_MAX : 1;
+    for (int at = 1; at <= counts[counter]; at += step_of(s, counter, counts))
         for (int by = 1; by <= ages; by++) {
             struct bench_fault f = {.kind = kind, .at = at, .by = kind == NET_STALE_LIST ? by : 0};
             struct bench_options o = *scenario;
             o.faults = &f;
             o.nfaults = 1;
-            if (mine(s))
+            if (turns_mine(&s->turns))
                 one(&o, t);
         }
 }
@@ -208,19 +211,17 @@ static void faults_of(struct sweep *s, const struct bench_options *scenario, str
     struct bench_options two = *scenario;
     struct bench_result r;
     two.replicas = 2;
+    bench_run(scenario, &r);
     if (s->pairs) {
-        explore_with(s, scenario, 2, is_plain, t);
+        explore_with(s, scenario, 2, is_plain, r.counts, t);
         return;
     }
-    explore_with(s, scenario, 1, is_of_a_write, t);
-    explore_with(s, &two, 1, is_pause, t);
-    bench_run(scenario, &r);
-    for (int k = 0; k < NET_FAULT_KINDS; k++) {
-        enum net_fault_kind kind = (enum net_fault_kind)k;
-        bool whole_lists = kind == NET_STALE_LIST && s->whole;
-        if (is_asked_for(s, kind) && (net_fault_counter(kind) != NET_COUNTS_WRITES || whole_lists))
-            faults_in_full(s, scenario, kind, r.counts, t);
-    }
+    explore_with(s, scenario, 1, is_of_one_moment, r.counts, t);
+    explore_with(s, &two, 1, is_pause, r.counts, t);
+    if (is_asked_for(s, NET_STALE_READ))
+        faults_in_full(s, scenario, NET_STALE_READ, r.counts, t);
+    if (is_asked_for(s, NET_STALE_LIST) && s->whole)
+        faults_in_full(s, scenario, NET_STALE_LIST, r.counts, t);
 }
 
 static struct bench_fault random_fault(struct prng *p) {
@@ -273,13 +274,13 @@ static void sweep(struct sweep *s, struct totals *t) {
             continue;
         struct bench_options once = o;
         once.rest_ms = scenario->swept ? IDLE_MS : 0;
-        if (mine(s))
+        if (turns_mine(&s->turns))
             one(&once, t);
         if ((s->faults || s->pairs) && (scenario->swept || s->scenario))
             faults_of(s, &o, t);
     }
     for (long n = 0; n < s->seeds; n++)
-        if (mine(s))
+        if (turns_mine(&s->turns))
             swarm(s, s->seed + (uint64_t)n, t);
 }
 
@@ -345,18 +346,19 @@ static int run_jobs(struct sweep *s) {
     struct totals all = {0};
     int pipes[64][2];
     clock_gettime(CLOCK_MONOTONIC, &begun);
-    for (s->job = 0; s->job < s->jobs; s->job++) {
-        if (pipe(pipes[s->job]) != 0)
+    turns_begin(&s->turns);
+    for (int j = 0; j < s->jobs; j++) {
+        if (pipe(pipes[j]) != 0)
             die("pipe failed");
         if (fork() == 0) {
             struct totals t = {0};
             sweep(s, &t);
             fflush(stdout);
-            if (write(pipes[s->job][1], &t, sizeof t) != (ssize_t)sizeof t)
+            if (write(pipes[j][1], &t, sizeof t) != (ssize_t)sizeof t)
                 _exit(2);
             _exit(0);
         }
-        close(pipes[s->job][1]);
+        close(pipes[j][1]);
     }
     for (int j = 0; j < s->jobs; j++) {
         struct totals t = {0};

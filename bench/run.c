@@ -53,7 +53,7 @@ struct run {
     struct replica replicas[BENCH_REPLICAS_MAX];
     int nreplicas;
     uint64_t seed;
-    bool deleting;
+    bool deleting, branched;
     int lives;
 };
 
@@ -498,13 +498,13 @@ static void remove_environment(struct run *r) {
 
 /* --- branches --- */
 
-static void on_write(void *arg, const char *what) {
+static void on_counted(void *arg, enum net_counter counter, int number) {
     struct run *r = arg;
     struct bench_fault fault;
-    (void)what;
-    struct bench_moment now = {.write = net_writes(NULL), .deleting = r->deleting};
+    struct bench_moment now = {.counter = counter, .number = number, .deleting = r->deleting};
     if (!r->o->branch || !r->o->branch(r->o->branch_arg, &now, &fault))
         return;
+    r->branched = true;
     for (int i = 0; i < r->nreplicas; i++)
         bench_state_take_copy(r->replicas[i].state);
     write_config(r);
@@ -599,7 +599,7 @@ static void make_world(struct run *r) {
                             .delay_max_ms = o->delay_max_ms,
                             .crash = crash,
                             .disk = hurt_disk,
-                            .before = on_write,
+                            .counted = on_counted,
                             .arg = r,
                             .tap = o->oracles ? oracle_tap : NULL};
     net_begin(&n);
@@ -740,6 +740,10 @@ void bench_run(const struct bench_options *o, struct bench_result *out) {
     phases(r);
     check_files(r);
     measure(r);
+    if (r->branched && o->branch_exits) { /* memory that is shared until it is written: giving it back would copy it */
+        remove_environment(r);
+        return;
+    }
     for (int i = 0; i < r->nreplicas; i++) {
         c.timer_stop(c.ctx, r->replicas[i].restart_timer);
         end_operator(&r->replicas[i]);

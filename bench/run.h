@@ -29,11 +29,12 @@ struct bench_fault {
 };
 
 /*
- * Asked at each call that changes something, before the fault of that number would happen. true: this is a process that
- * was forked here, and *fault happens now; it ends when bench_run has returned. false: the run goes on as it was.
+ * Asked at each call and each event, before the fault of that number would happen. true: this is a process that was forked
+ * here, and *fault happens now; it ends when bench_run has returned. false: the run goes on as it was.
  */
 struct bench_moment {
-    int write; /* its number */
+    enum net_counter counter;
+    int number;
     bool deleting;
 };
 typedef bool (*bench_branch_fn)(void *arg, const struct bench_moment *m, struct bench_fault *fault);
@@ -71,7 +72,8 @@ struct bench_options {
     bool drawn;             /* all of this comes from the seed */
     bench_branch_fn branch; /* NULL: one run, one process */
     void *branch_arg;
-    bool trace; /* writes to standard output */
+    bool branch_exits; /* after bench_run: of memory only the kernel takes care; files are removed */
+    bool trace;        /* writes to standard output */
 
     /* For mutants (bench/mutants.h). */
     bool oracles;                                                         /* bench/oracle.h looks on */

@@ -265,6 +265,13 @@ static struct net_fault *fault_at(enum net_counter counter, int number) {
     return NULL;
 }
 
+static int count_here(enum net_counter counter) {
+    int number = ++net.counts[counter];
+    if (net.o.counted)
+        net.o.counted(net.o.arg, counter, number);
+    return number;
+}
+
 static bool expects(enum net_fault_kind kind) {
     for (int i = 0; i < net.nfaults; i++)
         if (net.faults[i].kind == kind && !net.faults[i].hit)
@@ -332,7 +339,7 @@ static void break_streams(void) {
 
 /* NULL: nothing happens to this event. */
 static const struct net_fault *event_fault(void) {
-    struct net_fault *f = fault_at(NET_COUNTS_EVENTS, ++net.counts[NET_COUNTS_EVENTS]);
+    struct net_fault *f = fault_at(NET_COUNTS_EVENTS, count_here(NET_COUNTS_EVENTS));
     if (f)
         happens(f);
     return f;
@@ -492,7 +499,6 @@ static bool is_forbidden(const struct http_request *r) {
 }
 
 static void remember(const struct http_request *r) {
-    net.counts[NET_COUNTS_WRITES]++;
     if (net.nwrites == NET_CALLS_MAX)
         return;
     net.writes_ms[net.nwrites] = virtual_now_ms();
@@ -615,8 +621,7 @@ static void arrive_with(struct http_request *r, struct net_fault *f) {
 
 static void arrive_write(struct http_request *r) {
     remember(r);
-    if (net.o.before)
-        net.o.before(net.o.arg, r->what);
+    count_here(NET_COUNTS_WRITES);
     if (net.o.request)
         net.o.request(net.o.arg, r->to_aws, &r->req);
     if (r->to_aws && expects(NET_STALE_READ))
@@ -657,7 +662,7 @@ static bool read_with(struct http_request *r, const struct net_fault *f) {
 }
 
 static void arrive_read(struct http_request *r) {
-    struct net_fault *f = fault_at(NET_COUNTS_READS, ++net.counts[NET_COUNTS_READS]);
+    struct net_fault *f = fault_at(NET_COUNTS_READS, count_here(NET_COUNTS_READS));
     if (r->to_aws && expects(NET_STALE_READ))
         net_stale_saw_read(net.stale, &r->req);
     if (!r->to_aws)
@@ -675,6 +680,7 @@ static void arrive_read(struct http_request *r) {
 
 static void arrive_without_sender(struct http_request *r) {
     remember(r);
+    net.counts[NET_COUNTS_WRITES]++;
     serve(r, &r->answer);
     tell_served(r, NULL);
     request_free(r);
