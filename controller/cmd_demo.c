@@ -451,9 +451,19 @@ static void print_summary(const struct demo *d) {
             "without permissions meanwhile.\n");
 }
 
+/* The AWS CLI sends even 127.0.0.1 to a proxy. */
+static const char *past_the_proxy(void) {
+    static const char *const names[] = {"HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!str_empty(getenv(names[i])))
+            return "  export NO_PROXY=127.0.0.1,$NO_PROXY no_proxy=127.0.0.1,$no_proxy\n";
+    return "";
+}
+
 static void print_look_around(const struct demo *d) {
     printf("\nLook around, in another terminal:\n"
            "  export KUBECONFIG=%s\n"
+           "%s"
            "  export AWS_ENDPOINT_URL=%s AWS_CA_BUNDLE=%s AWS_REGION=us-west-2 AWS_DEFAULT_REGION=us-west-2 "
            "AWS_ACCESS_KEY_ID=%s "
            "AWS_SECRET_ACCESS_KEY=%s\n"
@@ -465,7 +475,7 @@ static void print_look_around(const struct demo *d) {
            "    $(kubectl get cib aws-node -o jsonpath='{.status.role.name}')\n"
            "  kubectl delete cib aws-node   # gives everything back, in the safe order\n"
            "The controller's log is %s. Ctrl-C ends this world.\n\n",
-           d->kubeconfig, sim_face_url(d->faces.aws), d->ca, ACCESS_KEY, SECRET_KEY, d->log);
+           d->kubeconfig, past_the_proxy(), sim_face_url(d->faces.aws), d->ca, ACCESS_KEY, SECRET_KEY, d->log);
     fflush(stdout);
 }
 

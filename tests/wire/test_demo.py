@@ -80,8 +80,10 @@ def until(what, seconds=60):
 
 
 def test_look_around_and_break_things(env, tmp_path):
-    """What the demo says that can be done in another terminal, done there with kubectl and the AWS CLI as they ship."""
-    process = subprocess.Popen([BINARY, "demo", "--fast", "--keep"], env=env, stdout=subprocess.PIPE, text=True)
+    """What the demo says that can be done in another terminal, done there with kubectl and the AWS CLI as they ship; both terminals know
+    a proxy, at which nobody is."""
+    proxy = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    process = subprocess.Popen([BINARY, "demo", "--fast", "--keep"], env=env | proxy, stdout=subprocess.PIPE, text=True)
     try:
         text = ""
         while "Ctrl-C ends this world" not in text:
@@ -89,7 +91,7 @@ def test_look_around_and_break_things(env, tmp_path):
             assert line, text
             text += line
         exports = " ".join(re.findall(r"^  export (.+)$", text, re.M))
-        theirs = dict(part.split("=", 1) for part in exports.split()) | {
+        theirs = proxy | dict(part.split("=", 1) for part in exports.split()) | {
             "PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "AWS_EC2_METADATA_DISABLED": "true"}
 
         def run(program, *args):
