@@ -88,8 +88,8 @@ static void add_list(json *o, const char *key, const struct strlist *l, size_t m
     }
     json *arr = json_add_array(o, key);
     for (size_t i = 0; i < l->n && i < max_items; i++) {
-        char *cut = fitted(l->v[i], CIB_TEXT_LINE);
-        json_push_str(arr, cut);
+        char *cut = is_short_ascii(l->v[i], CIB_TEXT_LINE) ? NULL : fitted(l->v[i], CIB_TEXT_LINE);
+        json_push_str(arr, cut != NULL ? cut : l->v[i]);
         free(cut);
     }
 }

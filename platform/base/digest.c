@@ -7,8 +7,20 @@
 
 #include "platform/base/error.h"
 
+/* Looked up once: EVP_sha256() means a search through the providers with every use. It lasts as long as the process. */
+static const EVP_MD *sha256(void) {
+    static EVP_MD *found;
+    if (found == NULL) {
+        found = EVP_MD_fetch(NULL, "SHA256", NULL);
+    }
+    if (found == NULL) {
+        die("OpenSSL has no SHA-256");
+    }
+    return found;
+}
+
 void digest_sha256(const void *p, size_t n, unsigned char out[DIGEST_SHA256_BYTES]) {
-    if (EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL) != 1) {
+    if (EVP_Digest(p, n, out, NULL, sha256(), NULL) != 1) {
         die("SHA-256 failed");
     }
 }
@@ -21,7 +33,7 @@ void digest_sha256_hex(const void *p, size_t n, char out[DIGEST_SHA256_HEX]) {
 
 void digest_hmac_sha256(const void *key, size_t key_n, const void *p, size_t n,
                         unsigned char out[DIGEST_SHA256_BYTES]) {
-    if (key_n > INT_MAX || HMAC(EVP_sha256(), key, (int)key_n, p, n, out, NULL) == NULL) {
+    if (key_n > INT_MAX || HMAC(sha256(), key, (int)key_n, p, n, out, NULL) == NULL) {
         die("HMAC-SHA-256 failed");
     }
 }
