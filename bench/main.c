@@ -211,11 +211,12 @@ static void faults_of(struct sweep *s, const struct bench_options *scenario, str
     struct bench_options two = *scenario;
     struct bench_result r;
     two.replicas = 2;
-    bench_run(scenario, &r);
     if (s->pairs) {
-        explore_with(s, scenario, 2, is_plain, r.counts, t);
+        static const int of_writes_only[NET_COUNTERS];
+        explore_with(s, scenario, 2, is_plain, of_writes_only, t);
         return;
     }
+    bench_run(scenario, &r);
     explore_with(s, scenario, 1, is_of_one_moment, r.counts, t);
     explore_with(s, &two, 1, is_pause, r.counts, t);
     if (is_asked_for(s, NET_STALE_READ))

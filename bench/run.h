@@ -72,7 +72,7 @@ struct bench_options {
     bool drawn;             /* all of this comes from the seed */
     bench_branch_fn branch; /* NULL: one run, one process */
     void *branch_arg;
-    bool branch_exits; /* after bench_run: of memory only the kernel takes care; files are removed */
+    bool branch_exits; /* the branch's process ends after bench_run: files are removed, memory is left */
     bool trace;        /* writes to standard output */
 
     /* For mutants (bench/mutants.h). */

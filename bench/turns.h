@@ -19,6 +19,7 @@ struct turns {
 };
 
 void turns_begin(struct turns *t);
+/* Goes on to the next item of the list: is it this process's? */
 bool turns_mine(struct turns *t);
 
 #endif

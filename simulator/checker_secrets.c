@@ -6,6 +6,7 @@
 #define SECRET_MIN 16 /* shorter ones occur by chance */
 #define FILTER_HALF 65536U
 #define STRIDE 8 /* a text is looked at in every eighth place: one of the first eight of a secret is among them */
+_Static_assert(SECRET_MIN >= STRIDE - 1 + sizeof(uint64_t), "the eight bytes at such a place are all the secret's");
 
 /* Eight bytes as a bit in each half of the filter: one pass over a text looks for all secrets, and next to nothing else
  * passes. No secret has eight zeros in a row, of which files are full. */

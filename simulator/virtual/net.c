@@ -680,7 +680,7 @@ static void arrive_read(struct http_request *r) {
 
 static void arrive_without_sender(struct http_request *r) {
     remember(r);
-    net.counts[NET_COUNTS_WRITES]++;
+    net.counts[NET_COUNTS_WRITES]++; /* without a word: no fault can happen to who is gone */
     serve(r, &r->answer);
     tell_served(r, NULL);
     request_free(r);

@@ -127,8 +127,8 @@ struct net_options {
     int64_t delay_max_ms;                                                   /* one way */
     void (*crash)(void *arg, int process, enum net_fault_kind kind);        /* it is gone when this returns */
     void (*disk)(void *arg, int process, enum net_fault_kind kind, int by); /* NULL: it has none */
-    void (*counted)(void *arg, enum net_counter counter,
-                    int number); /* before its fault would happen; NULL: nobody asks */
+    /* A write, read or event got its number; its fault, if there is one, comes next. NULL: nobody asks. */
+    void (*counted)(void *arg, enum net_counter counter, int number);
     /* The same call, as its server sees it; NULL: nobody asks. */
     void (*request)(void *arg, bool to_aws, const struct sim_http_request *req);
     void *arg;
